@@ -1,0 +1,212 @@
+// Package seal encrypts and authenticates everything Sallyport stores or hands
+// out. It owns the key ring, the derivation of a key for each purpose, and the
+// Secret type; it leaves what is sealed, and for how long it counts, to its
+// callers. Nothing else in the tree opens stored bytes.
+package seal
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// KeySize is the size of a server key in bytes.
+const KeySize = 32
+
+// ErrOpen says that bytes were not sealed by this ring for this purpose, or
+// were changed since. It never says which.
+var ErrOpen = errors.New("seal: cannot open")
+
+// Key is one server key.
+type Key struct {
+	id     uint32
+	secret Secret
+}
+
+// NewKey returns a random key.
+func NewKey() Key {
+	return keyOf(random(KeySize))
+}
+
+// ParseKey reads a key as `sallyport key new` prints it: 32 random bytes in
+// base64url or standard base64, padded or not. It refuses anything shorter or
+// longer and whatever was plainly not drawn at random.
+func ParseKey(text string) (Key, error) {
+	s := strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(strings.TrimSpace(text))
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		return Key{}, errors.New("a key is 32 random bytes in base64; make one with: sallyport key new")
+	}
+	if len(b) != KeySize {
+		return Key{}, fmt.Errorf("a key is 32 bytes, this one has %d; make one with: sallyport key new", len(b))
+	}
+	if distinct(b) < 16 {
+		// 32 random bytes have fewer than 16 distinct values once in 10^11 keys;
+		// a word padded out, zeros or a repeated pattern have.
+		return Key{}, errors.New("this key is not random; make one with: sallyport key new")
+	}
+	return keyOf(b), nil
+}
+
+// Reveal returns the key's text form.
+func (k Key) Reveal() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(k.secret.Reveal()))
+}
+
+// String names the key by its id, which may be logged.
+func (k Key) String() string { return fmt.Sprintf("key %08x", k.id) }
+
+func keyOf(b []byte) Key {
+	id := must(hkdf.Key(sha256.New, b, nil, "sallyport/v1/key-id", 4))
+	return Key{id: binary.BigEndian.Uint32(id), secret: NewSecret(string(b))}
+}
+
+// Keyring seals with its newest key and opens with any. It is immutable and
+// safe for concurrent use.
+type Keyring struct {
+	keys []Key // newest first
+}
+
+// NewKeyring takes the keys newest first. It refuses none at all and two
+// with the same id.
+func NewKeyring(keys ...Key) (*Keyring, error) {
+	if len(keys) == 0 {
+		return nil, errors.New("seal: a key ring needs at least one key; make one with: sallyport key new")
+	}
+	seen := map[uint32]bool{}
+	for _, k := range keys {
+		if seen[k.id] {
+			return nil, fmt.Errorf("seal: %v is listed twice", k)
+		}
+		seen[k.id] = true
+	}
+	return &Keyring{keys: keys}, nil
+}
+
+// Purpose says what sealed bytes are for. Each distinct purpose has a key of
+// its own, so bytes sealed for one do not open for another: a refresh token is
+// no access token, a token of one tenant is none of the next.
+type Purpose struct {
+	Use    string // what the bytes are: access, code, grant, session, client …
+	Tenant string
+	Record string // the record they belong to, if any
+	Secret Secret // a second half of the key that the server does not keep, if any
+}
+
+// info encodes the purpose without ambiguity for HKDF.
+func (p Purpose) info() string {
+	var b []byte
+	b = append(b, "sallyport/v1"...)
+	for _, s := range []string{p.Use, p.Tenant, p.Record} {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+		b = append(b, s...)
+	}
+	return string(b)
+}
+
+// key derives the purpose's key from a server key (RFC 5869).
+func (p Purpose) key(k Key) []byte {
+	return must(hkdf.Key(sha256.New, []byte(k.secret.Reveal()), []byte(p.Secret.Reveal()), p.info(), KeySize))
+}
+
+const headerSize = 4 + chacha20poly1305.NonceSizeX
+
+// Overhead is how many bytes longer sealed bytes are than the plain ones.
+const Overhead = headerSize + chacha20poly1305.Overhead
+
+// Seal encrypts plain with the newest key: keyid ‖ nonce ‖ XChaCha20-Poly1305.
+// The nonce has 192 bits, so random ones never repeat, however many tokens a
+// tenant hands out.
+func (r *Keyring) Seal(p Purpose, plain []byte) []byte {
+	k := r.keys[0]
+	out := make([]byte, headerSize, len(plain)+Overhead)
+	binary.BigEndian.PutUint32(out, k.id)
+	rand.Read(out[4:])
+	aead := must(chacha20poly1305.NewX(p.key(k)))
+	return aead.Seal(out, out[4:headerSize], plain, out[:4])
+}
+
+// Open decrypts what Seal returned for the same purpose, or ErrOpen.
+func (r *Keyring) Open(p Purpose, sealed []byte) ([]byte, error) {
+	k, ok := r.keyFor(sealed)
+	if !ok || len(sealed) < Overhead {
+		return nil, ErrOpen
+	}
+	aead := must(chacha20poly1305.NewX(p.key(k)))
+	plain, err := aead.Open(nil, sealed[4:headerSize], sealed[headerSize:], sealed[:4])
+	if err != nil {
+		return nil, ErrOpen
+	}
+	return plain, nil
+}
+
+// Stale tells whether sealed was made with a key that is not the newest.
+func (r *Keyring) Stale(sealed []byte) bool {
+	k, ok := r.keyFor(sealed)
+	return !ok || k.id != r.keys[0].id
+}
+
+// MAC returns an HMAC-SHA256 over sealed under the key that sealed it, or
+// ErrOpen if the ring has lost that key. With it a secret can belong to a
+// sealed value without being kept anywhere.
+func (r *Keyring) MAC(p Purpose, sealed []byte) ([]byte, error) {
+	k, ok := r.keyFor(sealed)
+	if !ok {
+		return nil, ErrOpen
+	}
+	m := hmac.New(sha256.New, p.key(k))
+	m.Write(sealed)
+	return m.Sum(nil), nil
+}
+
+func (r *Keyring) keyFor(sealed []byte) (Key, bool) {
+	if len(sealed) < 4 {
+		return Key{}, false
+	}
+	id := binary.BigEndian.Uint32(sealed)
+	for _, k := range r.keys {
+		if k.id == id {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// RandomID returns n random bytes in base64url, for ids, states and nonces.
+func RandomID(n int) string {
+	return base64.RawURLEncoding.EncodeToString(random(n))
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) // never fails: crypto/rand ends the program instead
+	return b
+}
+
+func distinct(b []byte) int {
+	var seen [256]bool
+	n := 0
+	for _, c := range b {
+		if !seen[c] {
+			seen[c] = true
+			n++
+		}
+	}
+	return n
+}
+
+// must unwraps results whose errors depend on constants alone.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic("seal: " + err.Error())
+	}
+	return v
+}
