@@ -1,0 +1,192 @@
+// Package config reads Sallyport's configuration. It owns the file's shape,
+// the layers it comes in (defaults, files, environment, flags), interpolation,
+// and the check of everything that can be known from the configuration alone.
+// It leaves the runtime's shape, the syntax of keys, the opening of stores and
+// the provider's opinion of its settings to whoever uses the result.
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+//go:generate go test . -run ^TestReference$ -update
+
+// Config is the whole configuration. Load returns one that passed every check
+// and has its defaults filled in.
+//
+// The tags are part of the shape: koanf is the key; default is what counts
+// when the key is absent; required says that there is no default; oneof lists
+// the words allowed; min and max bound a duration; example is for the
+// reference.
+type Config struct {
+	Server Server `koanf:"server"`
+	Log    Log    `koanf:"log"`
+
+	// Where the audit stream goes, one JSON line per decision: `stdout`,
+	// `stderr`, `off`, or the absolute path of a file that is appended to.
+	Audit string `koanf:"audit" default:"stdout" example:"/var/log/sallyport/audit.jsonl"`
+
+	// Where grants and sessions are kept: `bolt://` and an absolute path (one
+	// process, one file), `redis://`, `rediss://` (TLS), `redis+sentinel://` or
+	// `redis+cluster://`. It may hold a password and is never printed.
+	Store Secret `koanf:"store" default:"bolt:///var/lib/sallyport/state.db" example:"rediss://sallyport:${env:REDIS_PASSWORD}@redis.example.com:6379/0"`
+
+	// Server keys, newest first, as `sallyport key new` prints them. Everything
+	// is sealed with the first and opened with any: to rotate, put a new key in
+	// front and drop the old one when the longest refresh lifetime has passed.
+	Keys []Secret `koanf:"keys" required:"yes" example:"[\"${file:/run/secrets/sallyport-key}\"]"`
+
+	Plugins Plugins `koanf:"plugins"`
+
+	// The tenants by name. A name is 1 to 63 lower-case letters, digits, `.`,
+	// `_` and `-`, and starts with a letter or digit. It is part of every
+	// stored record: a tenant under a new name is a new tenant.
+	Tenants map[string]Tenant `koanf:"tenants"`
+}
+
+// Server says where Sallyport listens and what it is called from outside.
+type Server struct {
+	// Address of the front door, host:port. Sallyport speaks plain HTTP there
+	// and leaves TLS to a proxy before it, so by default only the same machine
+	// can connect; a container needs `:8080`. Port 0 picks a free one.
+	Listen string `koanf:"listen" default:"127.0.0.1:8080" example:":8080"`
+
+	// Address of the operator's listener (health). Not for the public. Empty
+	// or `off`: none.
+	OperatorListen string `koanf:"operator_listen" default:"127.0.0.1:9090" example:"off"`
+
+	// URL of every tenant that has none of its own. `{tenant}` stands for the
+	// tenant's name, once, as a whole label of the host or a whole segment of
+	// the path. https, or http on a loopback host; no slash at the end.
+	// Required unless every tenant has a url.
+	URL string `koanf:"url" example:"https://{tenant}.mcp.example.com"`
+}
+
+// Log says what the log shows, and how.
+type Log struct {
+	// Least severe level shown.
+	Level string `koanf:"level" default:"info" oneof:"trace debug info warn error"`
+
+	// Text for people, or JSON for machines.
+	Format string `koanf:"format" default:"text" oneof:"text json"`
+}
+
+// Plugins says where providers are loaded from.
+type Plugins struct {
+	// Folder with the providers' `.wasm` files. It is watched: a file dropped
+	// in is loaded, one replaced is swapped.
+	Dir string `koanf:"dir" default:"/var/lib/sallyport/plugins"`
+
+	// Folder for compiled plugins. Empty: the server picks one.
+	CacheDir string `koanf:"cache_dir" example:"/var/cache/sallyport"`
+
+	// Upstream hosts, `host` or `host:port`, compared exactly, that may be
+	// asked over http and at private addresses. Every other host is asked over
+	// https and at public addresses only.
+	PrivateHosts []string `koanf:"private_hosts" example:"[\"localhost:14000\"]"`
+}
+
+// Tenant is one MCP-facing issuer.
+type Tenant struct {
+	// Name for people, on the consent page. Default: the tenant's key.
+	Name string `koanf:"name" example:"Octo"`
+
+	// URL of this tenant, instead of what server/url makes of its name. The
+	// same rules, without `{tenant}`.
+	URL string `koanf:"url" example:"https://octo.example.com"`
+
+	// Name that a plugin gives itself, lower-case letters, digits and hyphens.
+	// `name@sha256:` and 64 hex digits admit that one file only.
+	Provider string `koanf:"provider" required:"yes" example:"github"`
+
+	// Settings of the provider, handed to it as they are. The provider says
+	// which there are; no place for secrets.
+	Settings map[string]any `koanf:"settings" example:"{ host: github.example.com }"`
+
+	// Our client id at the upstream.
+	ClientID string `koanf:"client_id" required:"yes" example:"Iv1.0123456789"`
+
+	// Our client secret at the upstream. Empty: the upstream takes us for a
+	// public client.
+	ClientSecret Secret `koanf:"client_secret" example:"${env:GITHUB_SECRET}"`
+
+	// Scopes a client may ask for, in the upstream's words. Empty: those the
+	// provider asks for by default.
+	Scopes []string `koanf:"scopes" example:"[read:user, repo]"`
+
+	// URL of the MCP server behind the gateway, http or https.
+	Backend string `koanf:"backend" required:"yes" example:"http://127.0.0.1:9000/mcp"`
+
+	// Pre-registered clients. MCP clients register themselves; this is for
+	// those that cannot.
+	Clients []Client `koanf:"clients"`
+
+	Redirects Redirects `koanf:"redirects"`
+	Lifetimes Lifetimes `koanf:"lifetimes"`
+}
+
+// Client is a pre-registered OAuth client.
+type Client struct {
+	// The client id. Not a URL and not starting with `sp_`: those have a
+	// meaning of their own.
+	ID string `koanf:"id" required:"yes" example:"inspector"`
+
+	// Name for people, on the consent page. Default: the id.
+	Name string `koanf:"name" example:"Inspector"`
+
+	// The client secret. Empty: a public client.
+	Secret Secret `koanf:"secret" example:"${env:INSPECTOR_SECRET}"`
+
+	// Where the client may be redirected to, whole and exact; only the port of
+	// a loopback URI floats (RFC 8252 §7.3).
+	RedirectURIs []string `koanf:"redirect_uris" required:"yes" example:"[\"http://127.0.0.1:6274/oauth/callback\"]"`
+}
+
+// Redirects widens where clients that register themselves may be redirected
+// to. Loopback URIs and the callbacks of the well-known clients are allowed
+// without it.
+type Redirects struct {
+	// More https hosts, `host` or `host:port`, compared exactly.
+	Hosts []string `koanf:"hosts" example:"[chat.example.com]"`
+
+	// More URIs with a scheme that an application on the device claims, whole
+	// and exact.
+	URIs []string `koanf:"uris" example:"[\"cursor://anysphere.cursor-mcp/oauth/callback\"]"`
+
+	// Allow every https host. Then the consent page alone stands between a
+	// user and a stranger's client.
+	AnyHTTPS bool `koanf:"any_https" default:"false"`
+}
+
+// Lifetimes bound what a login leaves behind. A duration is a number with a
+// unit, or several: `90s`, `1h30m`. The largest unit is the hour.
+type Lifetimes struct {
+	// Authorization code (RFC 6749 §4.1.2 recommends at most 10 minutes).
+	Code time.Duration `koanf:"code" default:"5m" min:"10s" max:"10m"`
+
+	// Access token.
+	Access time.Duration `koanf:"access" default:"24h" min:"1m" max:"720h"`
+
+	// Grant, counted anew at each refresh; at least as long as access.
+	Refresh time.Duration `koanf:"refresh" default:"720h" min:"1h" max:"8760h"`
+
+	// How long a refresh token just rotated is answered again instead of being
+	// taken for theft.
+	ReuseWindow time.Duration `koanf:"reuse_window" default:"2m" min:"1s" max:"10m"`
+}
+
+const tenantPlaceholder = "{tenant}"
+
+// TenantURL returns the URL of the named tenant: its own, or what server/url
+// makes of the name. It is empty for a tenant that is not in c.
+func (c *Config) TenantURL(name string) string {
+	t, ok := c.Tenants[name]
+	switch {
+	case !ok:
+		return ""
+	case t.URL != "":
+		return t.URL
+	}
+	return strings.Replace(c.Server.URL, tenantPlaceholder, name, 1)
+}

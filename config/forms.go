@@ -1,0 +1,225 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The functions here check the form of one value. They return nil if it is
+// fine, and never repeat it: any text may turn out to hold a secret.
+
+// off turns off what it is the value of.
+const off = "off"
+
+var (
+	tenantForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+	providerForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(@sha256:[0-9a-f]{64})?$`)
+	hostForm     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+	segmentForm  = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
+	scopeForm    = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]+$`) // RFC 6749 §3.3
+	clientForm   = regexp.MustCompile(`^[\x21-\x7e]+$`)              // RFC 6749 §A.1, without the space
+	uriForm      = regexp.MustCompile("^[^\\x00-\\x20\"<>\\\\^`{|}#\\x7f-\\x{10ffff}]+$")
+)
+
+func checkTenantName(name string) *problem {
+	if !tenantForm.MatchString(name) {
+		return &problem{"is no name for a tenant", "use 1 to 63 lower-case letters, digits, '.', '_' and '-', a letter or digit first"}
+	}
+	return nil
+}
+
+func checkProvider(ref string) *problem {
+	if !providerForm.MatchString(ref) {
+		return &problem{"must be a plugin's name, or name@sha256:… to pin it", "a name is lower-case letters, digits and hyphens, a digest 64 lower-case hex digits"}
+	}
+	return nil
+}
+
+// checkListen takes host:port as net.Listen does, the port as a number.
+func checkListen(address string) *problem {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !isPort(port, 0) || (host != "" && !isHost(host)) {
+		return &problem{"must be an address to listen at, host:port", `for example "127.0.0.1:8080", or ":8080" for all of the machine's addresses`}
+	}
+	return nil
+}
+
+func checkAudit(target string) *problem {
+	if !slices.Contains([]string{"stdout", "stderr", off}, target) && !filepath.IsAbs(target) {
+		return &problem{"must be stdout, stderr, off or the absolute path of a file", ""}
+	}
+	return nil
+}
+
+// checkStore looks at the scheme and that something follows; the driver reads
+// the rest. A sentinel or cluster URL lists several hosts, which net/url does
+// not parse.
+func checkStore(store string) *problem {
+	scheme, rest, _ := strings.Cut(store, "://")
+	switch scheme {
+	case "bolt":
+		if !filepath.IsAbs(rest) {
+			return &problem{"bolt needs the absolute path of a file", "after bolt: come three slashes, as in bolt:///var/lib/sallyport/state.db"}
+		}
+	case "redis", "rediss", "redis+sentinel", "redis+cluster":
+		if rest == "" || rest[0] == '/' {
+			return &problem{"names no host", "for example " + scheme + "://redis.example.com:6379"}
+		}
+	default:
+		return &problem{"is no store", "begin with bolt://, redis://, rediss://, redis+sentinel:// or redis+cluster://"}
+	}
+	return nil
+}
+
+// checkTemplate checks server/url.
+func checkTemplate(template string) *problem {
+	const examples = "for example https://{tenant}.example.com or https://example.com/{tenant}"
+	if strings.Count(template, tenantPlaceholder) != 1 {
+		return &problem{"must have {tenant} exactly once", examples + "; a tenant with a URL of its own has it in its url"}
+	}
+	_, rest, _ := strings.Cut(template, "://")
+	authority, below, _ := strings.Cut(rest, "/")
+	host, _, _ := strings.Cut(authority, ":")
+	if !slices.Contains(strings.Split(host, "."), tenantPlaceholder) && !slices.Contains(strings.Split(below, "/"), tenantPlaceholder) {
+		return &problem{"{tenant} must be a whole label of the host or a whole segment of the path", examples}
+	}
+	return checkIssuer(strings.Replace(template, tenantPlaceholder, "tenant", 1))
+}
+
+// checkIssuer checks the URL of a tenant, which is its issuer identifier: https
+// with no query and no fragment (RFC 8414 §2), and in one spelling only, since
+// clients compare it byte by byte (RFC 8414 §3.3).
+func checkIssuer(issuer string) *problem {
+	u, what := parseURL(issuer)
+	switch {
+	case what != nil:
+		return what
+	case u.Scheme != "https" && !isLoopback(u.Hostname()):
+		return &problem{"must be https", "http is for localhost and loopback addresses only"}
+	case strings.ContainsAny(issuer, "?#"):
+		return &problem{"must have no query and no fragment", "leave out everything from the ? or # on"}
+	case strings.HasSuffix(issuer, "/"):
+		return &problem{"must not end with a slash", "leave the slash out"}
+	case u.Port() == "443" && u.Scheme == "https" || u.Port() == "80" && u.Scheme == "http":
+		return &problem{"must not name its scheme's own port", "leave the port out"}
+	}
+	for segment := range strings.SplitSeq(strings.TrimPrefix(u.EscapedPath(), "/"), "/") {
+		if u.Path != "" && (!segmentForm.MatchString(segment) || segment == "." || segment == "..") {
+			return &problem{"has a path with an odd segment", "use letters, digits, '.', '_', '~' and '-' between single slashes"}
+		}
+	}
+	return nil
+}
+
+// checkBackend checks the URL of an MCP server.
+func checkBackend(backend string) *problem {
+	_, what := parseURL(backend)
+	if what == nil && strings.ContainsAny(backend, "?#") {
+		return &problem{"must have no query and no fragment", "leave out everything from the ? or # on"}
+	}
+	return what
+}
+
+// parseURL parses an absolute http or https URL with a host in its normal
+// spelling and nothing before the host.
+func parseURL(text string) (*url.URL, *problem) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Opaque != "" || (u.Scheme != "https" && u.Scheme != "http"):
+		return nil, &problem{"must be a URL that begins with https:// or http://", ""}
+	case u.User != nil:
+		return nil, &problem{"must have no user name and no password", "leave out what stands before the @"}
+	case !isHost(u.Hostname()) || strings.HasSuffix(u.Host, ":") || (u.Port() != "" && !isPort(u.Port(), 1)):
+		return nil, &problem{"must name a host", "in lower case, labels of letters, digits and hyphens, or an IP address; then a port if need be"}
+	case !strings.HasPrefix(text, u.Scheme+"://"):
+		return nil, &problem{"must have its scheme in lower case", ""}
+	}
+	return u, nil
+}
+
+// checkHost takes host or host:port.
+func checkHost(text string) *problem {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), "1"
+	}
+	if !isHost(host) || !isPort(port, 1) {
+		return &problem{"must be a host, or host:port", "in lower case, without scheme, path or *; one name per item"}
+	}
+	return nil
+}
+
+// checkRedirectURI checks where a pre-registered client may be redirected to:
+// absolute, without fragment (RFC 6749 §3.1.2), https, or http on a loopback
+// host, or a scheme an application claims.
+func checkRedirectURI(uri string) *problem {
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || len(uri) > 2048 || !uriForm.MatchString(uri) || !u.IsAbs() || u.Opaque != "" || u.User != nil:
+		return &problem{"must be an absolute URI without a fragment", "ASCII, no spaces, no user name"}
+	case u.Scheme == "https" && u.Host == "":
+		return &problem{"must name a host", ""}
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return &problem{"must be https", "http is for localhost and loopback addresses only"}
+	case slices.Contains([]string{"javascript", "data", "vbscript", "file", "blob", "about", "view-source", "ws", "wss", "ftp"}, u.Scheme):
+		return &problem{"has a scheme that nobody may be redirected to", ""}
+	}
+	return nil
+}
+
+// checkAppURI checks an item of redirects/uris.
+func checkAppURI(uri string) *problem {
+	if what := checkRedirectURI(uri); what != nil {
+		return what
+	}
+	if strings.HasPrefix(uri, "https:") || strings.HasPrefix(uri, "http:") {
+		return &problem{"is for schemes that an application claims", "put an https host into hosts; loopback is always allowed"}
+	}
+	return nil
+}
+
+func checkScope(scope string) *problem {
+	if !scopeForm.MatchString(scope) {
+		return &problem{"must be one scope", "ASCII without spaces, quotes and backslashes; one scope per item"}
+	}
+	return nil
+}
+
+// checkClientID refuses ids of the other kinds of client: a URL is a client id
+// metadata document, and what Sallyport hands out begins with sp_.
+func checkClientID(id string) *problem {
+	switch {
+	case !clientForm.MatchString(id) || len(id) > 1024:
+		return &problem{"must be 1 to 1024 ASCII characters without spaces", ""}
+	case strings.HasPrefix(id, "https:") || strings.HasPrefix(id, "http:"):
+		return &problem{"must not be a URL", "a client whose id is a URL describes itself there and needs no entry"}
+	case strings.HasPrefix(id, "sp_"):
+		return &problem{"must not begin with sp_", "Sallyport's own ids begin so"}
+	}
+	return nil
+}
+
+func isHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return len(host) <= 253 && hostForm.MatchString(host)
+}
+
+// isLoopback tells whether host stays on this machine; names below localhost
+// do by RFC 6761 §6.3.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+func isPort(port string, least uint64) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n >= least
+}

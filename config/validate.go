@@ -1,0 +1,135 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// validate checks what the decoded values say, beyond their types.
+func (l *loader) validate(c *Config) {
+	l.check(path{"server", "listen"}, c.Server.Listen, checkListen)
+	if c.Server.OperatorListen != "" {
+		l.check(path{"server", "operator_listen"}, c.Server.OperatorListen, checkListen)
+		if c.Server.OperatorListen == c.Server.Listen && !strings.HasSuffix(c.Server.Listen, ":0") {
+			l.fault(path{"server", "operator_listen"}, problem{"is the same address as server/listen", "the operator's listener needs its own"})
+		}
+	}
+	l.check(path{"audit"}, c.Audit, checkAudit)
+	l.check(path{"store"}, c.Store.Reveal(), checkStore)
+	l.checkKeys(c.Keys)
+	if c.Plugins.Dir == "" {
+		l.fault(path{"plugins", "dir"}, problem{"must name a folder", ""})
+	}
+	l.checkAll(path{"plugins", "private_hosts"}, c.Plugins.PrivateHosts, checkHost)
+
+	names := slices.Sorted(maps.Keys(c.Tenants))
+	for _, name := range names {
+		l.validateTenant(path{"tenants", name}, c.Tenants[name])
+	}
+	l.validateURLs(c, names)
+	for _, name := range names { // last, since a fault here hides those below
+		l.check(path{"tenants", name}, name, checkTenantName)
+	}
+}
+
+// check reports what form finds wrong with the value at p.
+func (l *loader) check(p path, value string, form func(string) *problem) {
+	if what := form(value); what != nil {
+		l.fault(p, *what)
+	}
+}
+
+// checkAll checks the items of the list at p, and that none is there twice.
+func (l *loader) checkAll(p path, items []string, form func(string) *problem) {
+	for i, item := range items {
+		l.check(p.item(i), item, form)
+		if first := slices.Index(items, item); first < i {
+			l.fault(p.item(i), problem{"is the same as item " + fmt.Sprint(first), "take one out"})
+		}
+	}
+}
+
+func (l *loader) checkKeys(keys []Secret) {
+	for i, key := range keys {
+		p := path{"keys"}.item(i)
+		same := func(other Secret) bool { return other.Reveal() == key.Reveal() }
+		if key.IsZero() {
+			l.fault(p, problem{"this item is empty", "give it a value or take it out"})
+		} else if first := slices.IndexFunc(keys, same); first < i {
+			l.fault(p, problem{"is the same as item " + fmt.Sprint(first), "take one out"})
+		}
+	}
+}
+
+func (l *loader) validateTenant(p path, t Tenant) {
+	l.check(p.child("provider"), t.Provider, checkProvider)
+	l.check(p.child("backend"), t.Backend, checkBackend)
+	l.checkAll(p.child("scopes"), t.Scopes, checkScope)
+	l.checkAll(p.child("redirects").child("hosts"), t.Redirects.Hosts, checkHost)
+	l.checkAll(p.child("redirects").child("uris"), t.Redirects.URIs, checkAppURI)
+	if t.Lifetimes.Refresh < t.Lifetimes.Access {
+		l.fault(p.child("lifetimes").child("refresh"), problem{"must not be shorter than access", ""})
+	}
+	for i, client := range t.Clients {
+		at := p.child("clients").item(i)
+		l.check(at.child("id"), client.ID, checkClientID)
+		l.checkAll(at.child("redirect_uris"), client.RedirectURIs, checkRedirectURI)
+		same := func(other Client) bool { return other.ID == client.ID }
+		if first := slices.IndexFunc(t.Clients, same); first < i {
+			l.fault(at.child("id"), problem{"is the same as that of item " + fmt.Sprint(first), "every client has its own id"})
+		}
+	}
+}
+
+// validateURLs checks server/url, the tenants' own, and that no two tenants
+// share one.
+func (l *loader) validateURLs(c *Config, names []string) {
+	template := path{"server", "url"}
+	var without []string // tenants that need server/url
+	for _, name := range names {
+		if t := c.Tenants[name]; t.URL != "" {
+			l.check(path{"tenants", name, "url"}, t.URL, checkIssuer)
+		} else if !l.known(path{"tenants", name, "url"}) {
+			without = append(without, name)
+		}
+	}
+	if c.Server.URL != "" {
+		l.check(template, c.Server.URL, checkTemplate)
+	} else if len(without) > 0 {
+		l.fault(template, problem{"is missing, and tenant " + printable(without[0]) + " has no url of its own", "for example https://{tenant}.example.com"})
+	}
+	if l.known(template) {
+		without = nil
+	}
+	for _, name := range without {
+		if checkTenantName(name) == nil && checkIssuer(c.TenantURL(name)) != nil {
+			l.fault(path{"tenants", name}, problem{"server/url makes no valid URL of this name", "use letters, digits and hyphens only, or give the tenant a url"})
+		}
+	}
+	l.checkDistinct(c, names)
+}
+
+// checkDistinct compares hosts and paths: a request shows no scheme, and may
+// leave out a scheme's own port.
+func (l *loader) checkDistinct(c *Config, names []string) {
+	seen := make(map[string]string, len(names))
+	for _, name := range names {
+		u, err := url.Parse(c.TenantURL(name))
+		if err != nil || u.Host == "" {
+			continue
+		}
+		key := strings.TrimSuffix(strings.TrimSuffix(u.Host, ":443"), ":80") + u.Path
+		if first, taken := seen[key]; taken {
+			p := path{"tenants", name}
+			if c.Tenants[name].URL != "" {
+				p = p.child("url")
+			}
+			l.fault(p, problem{"has the same URL as tenant " + printable(first), ""})
+		} else {
+			seen[key] = name
+		}
+	}
+}

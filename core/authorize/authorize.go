@@ -1,0 +1,140 @@
+// Package authorize is the authorization endpoint: it decides whether a
+// request is valid and puts the question to the user. It owns the order of the
+// checks, above all that nothing redirects before client and redirect URI are
+// known to belong together; it leaves the user's answer to package consent and
+// the way back to package callback.
+package authorize
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/client"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/pages"
+	"github.com/sallyport/sallyport/core/session"
+	"github.com/sallyport/sallyport/core/tenant"
+)
+
+// Endpoint answers /authorize.
+type Endpoint struct {
+	Clients  *client.Registry
+	Sessions *session.Store
+	Pages    *pages.Pages
+	Audit    *audit.Log
+	// ConsentPath is where the consent form is posted, below the tenant's URL.
+	ConsentPath string
+}
+
+// Routes returns the endpoint's routes.
+func (e *Endpoint) Routes() []tenant.Route {
+	return []tenant.Route{{
+		Path: "/authorize", Methods: []string{http.MethodGet}, Advertise: "authorization_endpoint",
+		Audience: tenant.People, Handle: e.authorize,
+	}}
+}
+
+func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
+	params, paramsErr := oauth.QueryParams(r)
+
+	// Until client and redirect URI are known to belong together, errors stay
+	// on a page of ours (RFC 6749 §4.1.2.1).
+	c, target, err := e.whoAndWhere(r, t, params)
+	if err != nil {
+		e.audit(r, t, params.Get("client_id"), err)
+		return err
+	}
+
+	// From here on the client learns of everything, with iss and its state.
+	req, err := validate(t, c, target, params, paramsErr)
+	if err != nil {
+		e.audit(r, t, c.ID, err)
+		target.Redirect(w, oauth.AuthorizationResponse{Issuer: t.Issuer, State: params.Get("state"), Err: oauth.AsError(err)})
+		return nil
+	}
+	form, err := e.Sessions.SealForm(w, r, t, req)
+	if err != nil {
+		return err
+	}
+	e.Pages.Consent(w, e.question(t, c, target, req, form))
+	return nil
+}
+
+// whoAndWhere finds the client and the redirect URI to answer to.
+func (e *Endpoint) whoAndWhere(r *http.Request, t *tenant.Tenant, params oauth.Params) (*client.Client, oauth.Target, error) {
+	if err := params.Once("client_id", "redirect_uri"); err != nil {
+		return nil, oauth.Target{}, err
+	}
+	if params.Get("client_id") == "" {
+		return nil, oauth.Target{}, oauth.Errorf(oauth.InvalidRequest, "client_id is missing")
+	}
+	c, err := e.Clients.Find(r.Context(), t, params.Get("client_id"))
+	if errors.Is(err, client.ErrUnknown) {
+		return nil, oauth.Target{}, oauth.Errorf(oauth.InvalidClient, "This application is not registered here. Remove the connection in the application and add it again.")
+	}
+	if err != nil {
+		return nil, oauth.Target{}, err
+	}
+	target, err := c.Match(t, params.Get("redirect_uri"))
+	return c, target, err
+}
+
+// validate checks everything else.
+func validate(t *tenant.Tenant, c *client.Client, target oauth.Target, params oauth.Params, paramsErr error) (session.Request, error) {
+	var none session.Request
+	if paramsErr != nil {
+		return none, paramsErr
+	}
+	if params.Get("response_type") != "code" {
+		return none, oauth.Errorf(oauth.UnsupportedResponseType, "response_type must be code")
+	}
+	if mode := params.Get("response_mode"); mode != "" && mode != "query" {
+		return none, oauth.Errorf(oauth.InvalidRequest, "response_mode must be query")
+	}
+	challenge, err := oauth.ParseCodeChallenge(params.Get("code_challenge"), params.Get("code_challenge_method"))
+	if err != nil {
+		return none, err
+	}
+	for _, resource := range params.All("resource") {
+		if !t.Accepts(resource) { // RFC 8707 §2: never silently another one
+			return none, oauth.Errorf(oauth.InvalidTarget, "this server issues tokens for %s only", t.Resource())
+		}
+	}
+	return session.Request{
+		ClientID:    c.ID,
+		RedirectURI: target.String(),
+		State:       params.Get("state"),
+		Challenge:   challenge,
+		Resource:    t.Resource(),
+		Scopes:      oauth.GrantScopes(oauth.ParseScope(params.Get("scope")), t.Offered()),
+	}, nil
+}
+
+// question is the consent page of a valid request.
+func (e *Endpoint) question(t *tenant.Tenant, c *client.Client, target oauth.Target, req session.Request, form string) pages.Consent {
+	about := t.Provider.Describe()
+	host, custom := target.Shown()
+	page := pages.Consent{
+		Tenant:       pages.Of(t),
+		ClientName:   c.Name,
+		Verified:     c.Verified,
+		RedirectHost: host,
+		CustomScheme: custom,
+		Loopback:     target.Loopback(),
+		RedirectURI:  target.String(),
+		Action:       t.Issuer + e.ConsentPath,
+		Request:      form,
+	}
+	for _, s := range req.Scopes {
+		page.Scopes = append(page.Scopes, pages.Scope{Name: s, Text: about.ScopeText[s]})
+	}
+	return page
+}
+
+func (e *Endpoint) audit(r *http.Request, t *tenant.Tenant, clientID string, err error) {
+	e.Audit.Record(r.Context(), audit.Event{
+		Action: audit.Refused, Tenant: t.Name, Client: grant.HashClient(clientID), Reason: oauth.AsError(err).Error(),
+	})
+}

@@ -1,0 +1,52 @@
+package core
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/tenant"
+)
+
+// Config is what a Server is made of. Tenants, Store and Keys are required.
+type Config struct {
+	Tenants *tenant.Set
+	Store   store.Driver
+	Keys    *seal.Keyring
+
+	Log   hclog.Logger // nil: no log
+	Audit *audit.Log   // nil: no audit
+	// BackendTransport reaches the MCP servers behind the gateway. nil: one
+	// with keep-alive for many calls to few hosts.
+	BackendTransport http.RoundTripper
+	Now              func() time.Time // nil: time.Now
+}
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Tenants == nil || c.Store == nil || c.Keys == nil {
+		return c, errors.New("core: Tenants, Store and Keys are required")
+	}
+	if c.Log == nil {
+		c.Log = hclog.NewNullLogger()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.BackendTransport == nil {
+		c.BackendTransport = &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			MaxIdleConnsPerHost: 256, // all calls of a tenant go to one host
+			IdleConnTimeout:     90 * time.Second,
+			// No response timeout: an SSE stream may stay silent for long.
+		}
+	}
+	return c, nil
+}
+
+func newRequestID() string { return seal.RandomID(9) }

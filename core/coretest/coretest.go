@@ -1,0 +1,328 @@
+// Package coretest gives tests a running Sallyport in three lines:
+//
+//	s := coretest.New(t)
+//	user := s.Browser()
+//	tokens := s.Login(t, user, "ada")
+//
+// The server is the real one over HTTP, on a real bolt store in a temporary
+// folder. The upstream is upstreamtest.Fake and the backend echoes what it was
+// sent, both doubles of ours.
+package coretest
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"html"
+
+	"github.com/sallyport/sallyport/core"
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/store/bolt"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
+)
+
+// Verifier is a valid PKCE verifier, used by Login.
+const Verifier = "a-verifier-of-forty-three-characters-at-least-1"
+
+// ClientCallback is the redirect URI Login registers.
+const ClientCallback = "http://127.0.0.1:7777/callback"
+
+// Server is a running Sallyport with two tenants, music and octo, below one
+// host.
+type Server struct {
+	URL      string
+	Fake     *upstreamtest.Fake
+	Store    store.Driver
+	Backend  *httptest.Server
+	Core     *core.Server
+	auditLog *lockedBuffer
+	mu       sync.Mutex
+	offset   time.Duration
+}
+
+// Option changes the server before it starts.
+type Option func(*core.Config, []*tenant.Tenant, *upstreamtest.Fake)
+
+// New starts a server that ends with the test.
+func New(t testing.TB, options ...Option) *Server {
+	t.Helper()
+	s := &Server{Fake: &upstreamtest.Fake{}, auditLog: &lockedBuffer{}}
+	s.Fake.Now = s.Now
+	var handler http.Handler
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	t.Cleanup(front.Close)
+	s.URL = front.URL
+	s.Fake.Login = front.URL + "/upstream-login"
+	s.Backend = httptest.NewServer(http.HandlerFunc(echo))
+	t.Cleanup(s.Backend.Close)
+
+	driver, err := bolt.Open(context.Background(), bolt.Config{Path: filepath.Join(t.TempDir(), "state.db"), Now: s.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = driver.Close() })
+	s.Store = driver
+	keys, err := seal.NewKeyring(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend, err := url.Parse(s.Backend.URL + "/mcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tenants []*tenant.Tenant
+	for _, name := range []string{"music", "octo"} {
+		tenants = append(tenants, &tenant.Tenant{
+			Name: name, DisplayName: strings.ToUpper(name[:1]) + name[1:], Issuer: s.URL + "/" + name,
+			Provider: upstreamtest.Provider{Fake: s.Fake}, Backend: backend,
+			Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
+		})
+	}
+	cfg := core.Config{Store: driver, Keys: keys, Audit: audit.New(s.auditLog, s.Now), Now: s.Now}
+	for _, option := range options {
+		option(&cfg, tenants, s.Fake)
+	}
+	if cfg.Tenants, err = tenant.NewSet(tenants...); err != nil {
+		t.Fatal(err)
+	}
+	if s.Core, err = core.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	handler = s.Core
+	return s
+}
+
+// Now is the server's clock.
+func (s *Server) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Now().Add(s.offset)
+}
+
+// Advance moves the server's clock.
+func (s *Server) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offset += d
+}
+
+// Audit returns the audit lines so far.
+func (s *Server) Audit() string { return s.auditLog.String() }
+
+// Browser returns an HTTP client with cookies that follows no redirect.
+func (s *Server) Browser() *http.Client {
+	jar, _ := cookiejar.New(nil) // never fails without options
+	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// Answer is an HTTP answer read whole.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   string
+}
+
+// JSON decodes the body into a map.
+func (a Answer) JSON(t testing.TB) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(a.Body), &m); err != nil {
+		t.Fatalf("no JSON in %d %q: %v", a.Status, a.Body, err)
+	}
+	return m
+}
+
+// Location is the query of the redirect, and its address without the query.
+func (a Answer) Location(t testing.TB) (string, url.Values) {
+	t.Helper()
+	u, err := url.Parse(a.Header.Get("Location"))
+	if err != nil || u.Host == "" {
+		t.Fatalf("no redirect in %d %q", a.Status, a.Body)
+	}
+	q := u.Query()
+	u.RawQuery = ""
+	return u.String(), q
+}
+
+// Do sends a request and reads the answer. A nil client is http.DefaultClient
+// without redirects.
+func (s *Server) Do(t testing.TB, client *http.Client, req *http.Request) Answer {
+	t.Helper()
+	if client == nil {
+		client = s.Browser()
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Answer{res.StatusCode, res.Header, string(body)}
+}
+
+// Get fetches a path or URL.
+func (s *Server) Get(t testing.TB, client *http.Client, target string) Answer {
+	t.Helper()
+	return s.Do(t, client, s.request(t, http.MethodGet, target, nil))
+}
+
+// PostForm posts a form to a path or URL.
+func (s *Server) PostForm(t testing.TB, client *http.Client, target string, form url.Values) Answer {
+	t.Helper()
+	req := s.request(t, http.MethodPost, target, strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return s.Do(t, client, req)
+}
+
+// PostJSON posts a JSON document to a path or URL.
+func (s *Server) PostJSON(t testing.TB, target, body string) Answer {
+	t.Helper()
+	req := s.request(t, http.MethodPost, target, strings.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	return s.Do(t, nil, req)
+}
+
+// Call posts an MCP message with a bearer token, which may be empty.
+func (s *Server) Call(t testing.TB, tenantName, token string) Answer {
+	t.Helper()
+	req := s.request(t, http.MethodPost, "/"+tenantName+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`))
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return s.Do(t, nil, req)
+}
+
+func (s *Server) request(t testing.TB, method, target string, body io.Reader) *http.Request {
+	t.Helper()
+	if strings.HasPrefix(target, "/") {
+		target = s.URL + target
+	}
+	req, err := http.NewRequestWithContext(context.Background(), method, target, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// Register registers a public client and returns its id.
+func (s *Server) Register(t testing.TB, tenantName string, redirectURIs ...string) string {
+	t.Helper()
+	if len(redirectURIs) == 0 {
+		redirectURIs = []string{ClientCallback}
+	}
+	body, _ := json.Marshal(map[string]any{
+		"client_name": "Test Client", "redirect_uris": redirectURIs, "token_endpoint_auth_method": "none",
+	})
+	a := s.PostJSON(t, "/"+tenantName+"/register", string(body))
+	if a.Status != http.StatusCreated {
+		t.Fatalf("register: %d %s", a.Status, a.Body)
+	}
+	return a.JSON(t)["client_id"].(string)
+}
+
+// AuthorizeQuery is a valid authorization request of clientID.
+func (s *Server) AuthorizeQuery(tenantName, clientID string) url.Values {
+	return url.Values{
+		"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {ClientCallback}, "state": {"client+state/=="},
+		"code_challenge": {string(oauth.ChallengeOf(Verifier))}, "code_challenge_method": {"S256"},
+		"resource": {s.URL + "/" + tenantName + "/mcp"}, "scope": {"read"},
+	}
+}
+
+var (
+	hidden  = regexp.MustCompile(`name="request" value="([^"]*)"`)
+	refresh = regexp.MustCompile(`http-equiv="refresh" content="0;\s*url=([^"]*)"`)
+)
+
+// Consent opens the consent page, posts the decision and returns where the
+// browser is sent.
+func (s *Server) Consent(t testing.TB, user *http.Client, tenantName string, query url.Values, decision string) *url.URL {
+	t.Helper()
+	page := s.Get(t, user, "/"+tenantName+"/authorize?"+query.Encode())
+	form := hidden.FindStringSubmatch(page.Body)
+	if page.Status != http.StatusOK || form == nil {
+		t.Fatalf("consent page: %d %s %s", page.Status, page.Header.Get("Location"), page.Body)
+	}
+	next := s.PostForm(t, user, "/"+tenantName+"/consent", url.Values{"request": {html.UnescapeString(form[1])}, "decision": {decision}})
+	target := refresh.FindStringSubmatch(next.Body)
+	if next.Status != http.StatusOK || target == nil {
+		t.Fatalf("after consent: %d %s", next.Status, next.Body)
+	}
+	u, err := url.Parse(html.UnescapeString(target[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// Code walks a user from the authorization request to the client's callback
+// and returns the callback's query.
+func (s *Server) Code(t testing.TB, user *http.Client, tenantName string, query url.Values, account string) url.Values {
+	t.Helper()
+	atUpstream := s.Consent(t, user, tenantName, query, "approve")
+	back := s.Get(t, user, "/"+tenantName+"/callback?"+url.Values{"code": {account}, "state": atUpstream.Query()["state"]}.Encode())
+	_, answer := back.Location(t)
+	return answer
+}
+
+// Tokens is what Login ends with.
+type Tokens struct{ ClientID, Access, Refresh string }
+
+// Login registers a client at the tenant music and logs the account in.
+func (s *Server) Login(t testing.TB, user *http.Client, account string) Tokens {
+	t.Helper()
+	id := s.Register(t, "music")
+	answer := s.Code(t, user, "music", s.AuthorizeQuery("music", id), account)
+	a := s.PostForm(t, nil, "/music/token", url.Values{
+		"grant_type": {"authorization_code"}, "code": {answer.Get("code")}, "client_id": {id},
+		"redirect_uri": {ClientCallback}, "code_verifier": {Verifier},
+	})
+	if a.Status != http.StatusOK {
+		t.Fatalf("token: %d %s (callback %v)", a.Status, a.Body, answer)
+	}
+	m := a.JSON(t)
+	return Tokens{id, m["access_token"].(string), m["refresh_token"].(string)}
+}
+
+// echo answers what the backend saw.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"path": r.URL.Path, "header": r.Header, "body": string(body)})
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

@@ -1,0 +1,206 @@
+// Package credential hands out upstream credentials that are good for a while:
+// as they are, or renewed first. It owns when a credential is due, that only
+// one process renews it, and what a failed renewal means for the grant. It
+// leaves the record and its compare-and-swap to package grant and the
+// conversation with the upstream to the Provider.
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+const (
+	// MinValidity is how long a credential handed out is good for at least,
+	// unless the upstream issues shorter ones or cannot renew it now.
+	MinValidity = 60 * time.Second
+	// leaseTime outlasts every conversation: a lease that ended while its
+	// holder still waits for an answer would send a single-use token twice.
+	leaseTime = 45 * time.Second
+	// flightTime bounds one renewal, waiting for another process included.
+	flightTime = leaseTime + 15*time.Second
+)
+
+// ErrDead says that the upstream will not honour the credential again. The
+// grant is deleted by then.
+var ErrDead = errors.New("credential: the upstream ended it")
+
+// Keeper renews credentials.
+type Keeper struct {
+	grants *grant.Store
+	audit  *audit.Log
+	now    func() time.Time
+	flight singleflight.Group
+}
+
+// NewKeeper returns a Keeper. A nil now means time.Now.
+func NewKeeper(grants *grant.Store, log *audit.Log, now func() time.Time) *Keeper {
+	if now == nil {
+		now = time.Now
+	}
+	return &Keeper{grants: grants, audit: log, now: now}
+}
+
+// Fresh returns a credential of the grant that is good for MinValidity. While
+// the upstream cannot renew it, the old one is returned as long as it is valid
+// at all. Errors are ErrDead, a *grant.Refusal (the grant ended meanwhile), an
+// *upstream.Error, or the store's.
+func (k *Keeper) Fresh(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
+	if !k.due(l.Credential) || (!renewable(t, l.Credential) && k.valid(l.Credential)) {
+		return l.Credential, nil
+	}
+	return k.renew(ctx, t, l)
+}
+
+// Replace returns a credential other than the one the backend just rejected.
+func (k *Keeper) Replace(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
+	return k.renew(ctx, t, l)
+}
+
+func (k *Keeper) due(c *upstream.Credential) bool {
+	return !c.ExpiresAt.IsZero() && c.ExpiresAt.Before(k.now().Add(MinValidity))
+}
+
+func (k *Keeper) valid(c *upstream.Credential) bool {
+	return c.ExpiresAt.IsZero() || k.now().Before(c.ExpiresAt)
+}
+
+func renewable(t *tenant.Tenant, c *upstream.Credential) bool {
+	return !c.RefreshToken.IsZero() && t.Provider.Describe().CanRefresh
+}
+
+// renew lets one goroutine of this process work on a grant; the others wait
+// for its outcome. A caller that gives up does not stop the renewal: its
+// answer would be lost.
+func (k *Keeper) renew(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
+	done := k.flight.DoChan(t.Name+"/"+l.ID, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTime)
+		defer cancel()
+		return k.fly(ctx, t, l)
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case res := <-done:
+		if res.Err != nil {
+			return nil, res.Err
+		}
+		return res.Val.(*upstream.Credential), nil
+	}
+}
+
+// fly claims the lease and renews, or waits for whoever holds it.
+func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
+	rejected := l.Credential.AccessToken.Reveal()
+	holder := seal.RandomID(9)
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		leased, err := k.grants.Lease(ctx, t, l, holder, leaseTime)
+		switch {
+		case errors.Is(err, grant.ErrLeased):
+			if err := sleep(ctx, wait); err != nil {
+				return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "waited for a renewal elsewhere", Err: err}
+			}
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if leased.Credential.AccessToken.Reveal() != rejected && !k.due(leased.Credential) {
+			// somebody renewed it while we waited
+			return leased.Credential, k.grants.Release(ctx, t, leased, holder, false)
+		}
+		cred, err := k.converse(ctx, t, leased, holder)
+		if errors.Is(err, grant.ErrLeaseLost) {
+			continue
+		}
+		return cred, err
+	}
+}
+
+// converse runs the provider's refresh while we hold the lease.
+func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live, holder string) (*upstream.Credential, error) {
+	if !renewable(t, l.Credential) {
+		return nil, k.end(ctx, t, l, "the upstream gave no way to renew it")
+	}
+	kept, err := k.grants.Journal(t, l)
+	if err != nil {
+		return nil, fmt.Errorf("credential: journal: %w", err)
+	}
+	cred, err := t.Provider.Refresh(ctx, upstream.RefreshRequest{
+		Credential: l.Credential,
+		Scopes:     l.Record.Scopes,
+		Journal:    &journal{keeper: k, tenant: t, live: l, holder: holder, kept: kept},
+	})
+	if err == nil {
+		renewed, err := k.grants.Renew(ctx, t, l, holder, cred)
+		if err != nil {
+			return nil, err // the journal is kept: the next caller goes on from there
+		}
+		k.audit.Record(ctx, audit.Event{Action: audit.Renewed, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject})
+		return renewed.Credential, nil
+	}
+	if errors.Is(err, grant.ErrLeaseLost) {
+		return nil, err
+	}
+	switch upstream.KindOf(err) {
+	case upstream.InvalidGrant:
+		return nil, k.end(ctx, t, l, err.Error())
+	case upstream.Bug:
+		// The upstream may have rotated its token and the provider choked on
+		// the answer: a repaired provider can still read it from the journal.
+		err = errors.Join(err, k.grants.Release(ctx, t, l, holder, true))
+	default:
+		err = errors.Join(err, k.grants.Release(ctx, t, l, holder, false))
+	}
+	k.audit.Record(ctx, audit.Event{Action: audit.RenewFailed, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: string(upstream.KindOf(err))})
+	if k.valid(l.Credential) {
+		return l.Credential, nil
+	}
+	return nil, err
+}
+
+// end deletes a grant whose credential is dead.
+func (k *Keeper) end(ctx context.Context, t *tenant.Tenant, l *grant.Live, why string) error {
+	k.audit.Record(ctx, audit.Event{Action: audit.UpstreamDead, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: why})
+	if err := k.grants.Delete(ctx, t.Name, l.ID); err != nil {
+		return err
+	}
+	return ErrDead
+}
+
+// journal binds upstream.Journal to a grant we hold the lease of.
+type journal struct {
+	keeper *Keeper
+	tenant *tenant.Tenant
+	live   *grant.Live
+	holder string
+	kept   []byte
+}
+
+func (j *journal) Load() []byte { return j.kept }
+
+func (j *journal) Keep(ctx context.Context, answers []byte) error {
+	return j.keeper.grants.KeepJournal(ctx, j.tenant, j.live, j.holder, answers)
+}
+
+// sleep waits about d, spread so that many waiters do not return at once.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sallyport/sallyport/core/credential"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// call is one admitted request on its way to the backend.
+type call struct {
+	tenant *tenant.Tenant
+	live   *grant.Live
+	cred   *upstream.Credential
+}
+
+type callKey struct{}
+
+func withCall(ctx context.Context, c *call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+func callFrom(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+// newForwarder returns the streaming reverse proxy. One serves all tenants:
+// where a request goes and what it carries come from its call.
+func newForwarder(keeper *credential.Keeper, log hclog.Logger, transport http.RoundTripper) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite:        rewrite,
+		Transport:      &retrier{next: transport, keeper: keeper},
+		FlushInterval:  -1, // every event at once
+		ModifyResponse: modifyResponse,
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() != nil {
+				return // the client went away; nobody reads an answer
+			}
+			log.Warn("backend", "tenant", callFrom(r.Context()).tenant.Name, "error", err)
+			oauth.WriteError(w, r, &oauth.Error{
+				Code: oauth.TemporarilyUnavailable, Status: http.StatusBadGateway,
+				Description: "the MCP server behind this gateway does not answer",
+			})
+		},
+		ErrorLog: log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
+	}
+}
+
+// rewrite makes the backend's request out of the client's.
+func rewrite(p *httputil.ProxyRequest) {
+	c := callFrom(p.In.Context())
+	p.Out.URL.Scheme, p.Out.URL.Host = c.tenant.Backend.Scheme, c.tenant.Backend.Host
+	p.Out.URL.Path, p.Out.URL.RawPath = c.tenant.Backend.Path, c.tenant.Backend.RawPath
+	p.Out.Host = c.tenant.Backend.Host
+	p.SetXForwarded()
+	for name := range p.Out.Header {
+		// What only we may say to a backend, a client may not.
+		if strings.HasPrefix(name, "X-Sallyport-") {
+			p.Out.Header.Del(name)
+		}
+	}
+	p.Out.Header.Del("Cookie")
+	authorize(p.Out, c.cred)
+}
+
+// authorize puts the upstream token where ours was.
+func authorize(r *http.Request, cred *upstream.Credential) {
+	r.Header.Set("Authorization", "Bearer "+cred.AccessToken.Reveal())
+}
+
+// modifyResponse keeps the backend from speaking for the gateway.
+func modifyResponse(res *http.Response) error {
+	for name := range res.Header {
+		if strings.HasPrefix(name, "Access-Control-") {
+			res.Header.Del(name)
+		}
+	}
+	if res.StatusCode != http.StatusUnauthorized {
+		return nil
+	}
+	// The upstream token is dead and could not be replaced: the user has to
+	// log in again. The backend's own challenge would lead clients astray.
+	t := callFrom(res.Request.Context()).tenant
+	rec := &answer{header: http.Header{}}
+	oauth.Challenge{ResourceMetadata: t.ResourceMetadata(), Scopes: t.Offered()}.
+		Write(rec, oauth.Errorf(oauth.InvalidToken, "the connection to the upstream service has ended; log in again"))
+	_ = res.Body.Close()
+	res.Header, res.Body, res.ContentLength = rec.header, io.NopCloser(&rec.body), int64(rec.body.Len())
+	return nil
+}
+
+// answer collects a challenge for modifyResponse.
+type answer struct {
+	header http.Header
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(int)             {}
+func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+// maxReplay is the largest request body, in bytes, that is kept for a second
+// try.
+const maxReplay = 1 << 20
+
+// retrier sends a call once more, with a renewed upstream token, when the
+// backend answers 401: upstreams end tokens before their time.
+type retrier struct {
+	next   http.RoundTripper
+	keeper *credential.Keeper
+}
+
+func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, whole, err := buffer(r)
+	if err != nil {
+		return nil, err
+	}
+	res, err := rt.next.RoundTrip(r)
+	if err != nil || res.StatusCode != http.StatusUnauthorized || !whole {
+		return res, err
+	}
+	c := callFrom(r.Context())
+	cred, err := rt.keeper.Replace(r.Context(), c.tenant, c.live)
+	if err != nil {
+		return res, nil //nolint:nilerr // the backend's 401 is the answer then, see modifyResponse
+	}
+	_ = res.Body.Close()
+	again := r.Clone(r.Context())
+	again.Body = io.NopCloser(bytes.NewReader(body))
+	authorize(again, cred)
+	return rt.next.RoundTrip(again)
+}
+
+// buffer reads a body of at most maxReplay bytes so that it can be sent twice.
+// A larger one, or one of unknown length, streams through and is sent once.
+func buffer(r *http.Request) (body []byte, whole bool, err error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, true, nil
+	}
+	if r.ContentLength < 0 || r.ContentLength > maxReplay {
+		return nil, false, nil
+	}
+	body, err = io.ReadAll(io.LimitReader(r.Body, maxReplay+1))
+	if err != nil {
+		return nil, false, errors.Join(errors.New("gateway: reading the request"), err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, true, nil
+}

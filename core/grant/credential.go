@@ -1,0 +1,184 @@
+package grant
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// Live is a grant together with the secret from a token that names it: the
+// only way to its credential.
+type Live struct {
+	ID         string
+	Record     Record
+	Credential *upstream.Credential // nil on Tokens.Grant
+	secret     seal.Secret
+}
+
+// ErrLeased says that somebody else is renewing the credential.
+var ErrLeased = errors.New("grant: the credential is being renewed elsewhere")
+
+// ErrLeaseLost says that a lease ran out and somebody else took over.
+var ErrLeaseLost = errors.New("grant: the lease was taken over")
+
+// live opens the credential of a record.
+func (s *Store) live(t *tenant.Tenant, tok token, rec Record) (*Live, error) {
+	return s.opened(t.Name, &Live{ID: tok.id(), secret: tok.grantSecret()}, rec)
+}
+
+// Reload reads the grant again.
+func (s *Store) Reload(ctx context.Context, t *tenant.Tenant, l *Live) (*Live, error) {
+	rec, err := s.records.Get(ctx, t.Name, l.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(Gone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.opened(t.Name, l, rec)
+}
+
+// Lease claims the right to renew the credential until the given duration is
+// over. It returns the grant as it is now, or ErrLeased.
+func (s *Store) Lease(ctx context.Context, t *tenant.Tenant, l *Live, holder string, d time.Duration) (*Live, error) {
+	return s.change(ctx, t, l, func(r *Record) error {
+		now := s.now()
+		if r.Lease.Held(now) && r.Lease.Holder != holder {
+			return ErrLeased
+		}
+		r.Lease = &Lease{Holder: holder, Until: now.Add(d)}
+		return nil
+	})
+}
+
+// KeepJournal stores the answers of a renewal that is under way.
+func (s *Store) KeepJournal(ctx context.Context, t *tenant.Tenant, l *Live, holder string, answers []byte) error {
+	_, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
+		r.Journal = s.keys.Seal(envelope("journal", t.Name, l.ID, l.secret), answers)
+		return nil
+	}))
+	return err
+}
+
+// Journal returns what KeepJournal stored, or nil.
+func (s *Store) Journal(t *tenant.Tenant, l *Live) ([]byte, error) {
+	if l.Record.Journal == nil {
+		return nil, nil
+	}
+	return s.keys.Open(envelope("journal", t.Name, l.ID, l.secret), l.Record.Journal)
+}
+
+// Renew stores a renewed credential and ends the lease.
+func (s *Store) Renew(ctx context.Context, t *tenant.Tenant, l *Live, holder string, cred *upstream.Credential) (*Live, error) {
+	sealed, err := s.sealCredential(t.Name, l.ID, l.secret, cred)
+	if err != nil {
+		return nil, err
+	}
+	return s.change(ctx, t, l, held(holder, func(r *Record) error {
+		r.Credential, r.Journal, r.Lease = sealed, nil, nil
+		return nil
+	}))
+}
+
+// Release ends a lease without a new credential. keepJournal leaves the
+// answers for a later attempt.
+func (s *Store) Release(ctx context.Context, t *tenant.Tenant, l *Live, holder string, keepJournal bool) error {
+	_, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
+		r.Lease = nil
+		if !keepJournal {
+			r.Journal = nil
+		}
+		return nil
+	}))
+	return err
+}
+
+// held runs f only while holder has the lease.
+func held(holder string, f func(*Record) error) func(*Record) error {
+	return func(r *Record) error {
+		if r.Lease == nil || r.Lease.Holder != holder {
+			return ErrLeaseLost
+		}
+		return f(r)
+	}
+}
+
+// change updates a grant without moving its end.
+func (s *Store) change(ctx context.Context, t *tenant.Tenant, l *Live, f func(*Record) error) (*Live, error) {
+	rec, err := s.records.Update(ctx, t.Name, l.ID, func(r *Record) (time.Duration, error) {
+		left := r.Expires.Sub(s.now())
+		if left <= 0 {
+			return 0, refuse(Gone)
+		}
+		return left, f(r)
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(Gone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.opened(t.Name, l, rec)
+}
+
+// opened returns l with rec as its record and the credential in it opened.
+func (s *Store) opened(tenantName string, l *Live, rec Record) (*Live, error) {
+	plain, err := s.keys.Open(envelope("credential", tenantName, l.ID, l.secret), rec.Credential)
+	if err != nil {
+		return nil, fmt.Errorf("grant %s: credential: %w", l.ID, err)
+	}
+	var w credentialJSON
+	if err := json.Unmarshal(plain, &w); err != nil {
+		return nil, fmt.Errorf("grant %s: credential: %w", l.ID, err)
+	}
+	return &Live{ID: l.ID, Record: rec, Credential: w.credential(), secret: l.secret}, nil
+}
+
+func (s *Store) sealCredential(tenantName, id string, secret seal.Secret, c *upstream.Credential) ([]byte, error) {
+	plain, err := json.Marshal(credentialToJSON(c))
+	if err != nil {
+		return nil, fmt.Errorf("grant %s: credential: %w", id, err)
+	}
+	return s.keys.Seal(envelope("credential", tenantName, id, secret), plain), nil
+}
+
+// envelope is the second envelope: server key and grant secret together.
+func envelope(use, tenantName, id string, secret seal.Secret) seal.Purpose {
+	return seal.Purpose{Use: use, Tenant: tenantName, Record: id, Secret: secret}
+}
+
+// credentialJSON is the credential inside its envelope, the one place where
+// its tokens are written out.
+type credentialJSON struct {
+	AccessToken      string           `json:"at"`
+	TokenType        string           `json:"type,omitempty"`
+	RefreshToken     string           `json:"rt,omitempty"`
+	ExpiresAt        time.Time        `json:"exp,omitzero"`
+	RefreshExpiresAt time.Time        `json:"rt_exp,omitzero"`
+	Scopes           []string         `json:"scopes,omitempty"`
+	Account          upstream.Account `json:"account"`
+	Extra            json.RawMessage  `json:"extra,omitempty"`
+}
+
+func credentialToJSON(c *upstream.Credential) credentialJSON {
+	return credentialJSON{
+		AccessToken: c.AccessToken.Reveal(), TokenType: c.TokenType, RefreshToken: c.RefreshToken.Reveal(),
+		ExpiresAt: c.ExpiresAt, RefreshExpiresAt: c.RefreshExpiresAt,
+		Scopes: c.Scopes, Account: c.Account, Extra: c.Extra,
+	}
+}
+
+func (w credentialJSON) credential() *upstream.Credential {
+	return &upstream.Credential{
+		AccessToken: seal.NewSecret(w.AccessToken), TokenType: w.TokenType, RefreshToken: seal.NewSecret(w.RefreshToken),
+		ExpiresAt: w.ExpiresAt, RefreshExpiresAt: w.RefreshExpiresAt,
+		Scopes: w.Scopes, Account: w.Account, Extra: w.Extra,
+	}
+}

@@ -1,0 +1,223 @@
+package grant
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// Store keeps the grants of all tenants.
+type Store struct {
+	records *store.Collection[Record]
+	keys    *seal.Keyring
+	now     func() time.Time
+}
+
+// NewStore returns a Store over driver. A nil now means time.Now.
+func NewStore(driver store.Driver, keys *seal.Keyring, now func() time.Time) *Store {
+	if now == nil {
+		now = time.Now
+	}
+	return &Store{records: store.NewCollection[Record](driver, keys, "grant"), keys: keys, now: now}
+}
+
+// New is what a finished login knows.
+type New struct {
+	ClientID    string
+	ClientName  string
+	RedirectURI string
+	Challenge   oauth.CodeChallenge
+	Resource    string
+	Scopes      []string
+	Credential  *upstream.Credential
+}
+
+// Create stores a pending grant and returns its code.
+func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code string, err error) {
+	var tok token
+	rand.Read(tok.grant[:])
+	rand.Read(tok.secret[:])
+	now := s.now()
+	tok.expires = now.Add(t.Lifetimes.Code)
+	cred, err := s.sealCredential(t.Name, tok.id(), tok.grantSecret(), n.Credential)
+	if err != nil {
+		return "", err
+	}
+	err = s.records.Create(ctx, t.Name, tok.id(), Record{
+		State: Pending, Created: now, LastUsed: now, Expires: tok.expires,
+		ClientHash: HashClient(n.ClientID), ClientName: n.ClientName,
+		RedirectURI: n.RedirectURI, Challenge: n.Challenge, Resource: n.Resource, Scopes: n.Scopes,
+		Subject: n.Credential.Account.ID, AccountName: n.Credential.Account.Name,
+		Credential: cred,
+	}, t.Lifetimes.Code)
+	if err != nil {
+		return "", err
+	}
+	return s.mint(Code, t.Name, tok), nil
+}
+
+// Presented is what a token request shows beside the token. The client is
+// authenticated by then.
+type Presented struct {
+	ClientID    string
+	RedirectURI string   // code only
+	Verifier    string   // code only
+	Resources   []string // RFC 8707, may be empty
+	Scopes      []string // refresh only, may be empty
+}
+
+// Tokens is what the token endpoint answers.
+type Tokens struct {
+	Access    string
+	Refresh   string
+	ExpiresIn time.Duration // of Access
+	Grant     *Live
+}
+
+// Redeem turns a code into tokens: pending → active, one winner. A code that
+// comes a second time ends the grant (RFC 9700 §2.1.1, OAuth 2.1 §4.1.3):
+// either the first or the second bearer stole it.
+func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Presented) (*Tokens, error) {
+	tok, err := s.open(Code, t.Name, code)
+	if err != nil && ReasonOf(err) != Expired { // an expired code may still be a replayed one
+		return nil, err
+	}
+	expired := err
+	replay := false
+	rec, err := s.update(ctx, t, tok, func(r *Record) (time.Duration, error) {
+		replay = false
+		if r.ClientHash != HashClient(p.ClientID) {
+			return 0, refuse(WrongClient) // a stranger's request ends nobody's grant
+		}
+		if r.State != Pending {
+			replay = true
+			return 0, store.Delete
+		}
+		if expired != nil {
+			return 0, expired
+		}
+		if err := r.checkCode(p); err != nil {
+			return 0, err
+		}
+		r.State, r.Generation, r.Challenge = Active, 1, ""
+		return s.extend(r, t), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if replay {
+		return nil, refuse(CodeReuse)
+	}
+	return s.issue(t, tok, rec), nil
+}
+
+// Refresh rotates the refresh token. The one just rotated away is answered
+// with the current pair again for the tenant's reuse window: clients really do
+// refresh twice, lose answers and race themselves. Anything older is theft and
+// ends the grant (RFC 9700 §4.14.2).
+func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken string, p Presented) (*Tokens, error) {
+	tok, err := s.open(Refresh, t.Name, refreshToken)
+	if err != nil {
+		return nil, err
+	}
+	reuse := false
+	rec, err := s.update(ctx, t, tok, func(r *Record) (time.Duration, error) {
+		reuse = false
+		switch {
+		case r.ClientHash != HashClient(p.ClientID):
+			return 0, refuse(WrongClient)
+		case r.State != Active:
+			return 0, refuse(NotActive)
+		}
+		if err := errors.Join(r.checkResource(p.Resources), r.checkScopes(p.Scopes)); err != nil {
+			return 0, err
+		}
+		switch {
+		case tok.generation == r.Generation:
+			r.Generation++
+			r.Rotated = s.now()
+			return s.extend(r, t), nil
+		case tok.generation+1 == r.Generation && s.now().Sub(r.Rotated) <= t.Lifetimes.ReuseWindow:
+			return 0, store.Keep
+		case tok.generation < r.Generation:
+			reuse = true
+			return 0, store.Delete
+		default: // newer than the record: a store that was set back
+			return 0, refuse(Gone)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if reuse {
+		return nil, refuse(RefreshReuse)
+	}
+	return s.issue(t, tok, rec), nil
+}
+
+// Verify opens an access token and reads its grant.
+func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string) (*Live, error) {
+	tok, err := s.open(Access, t.Name, accessToken)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := s.records.Get(ctx, t.Name, tok.id())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, refuse(Gone)
+	case err != nil:
+		return nil, err
+	case rec.State != Active:
+		return nil, refuse(NotActive)
+	case !t.Accepts(rec.Resource):
+		return nil, refuse(WrongResource)
+	}
+	return s.live(t, tok, rec)
+}
+
+// Delete ends a grant, whatever its state. The credential in it is lost for
+// good: nobody else has a copy.
+func (s *Store) Delete(ctx context.Context, tenantName, id string) error {
+	return s.records.Delete(ctx, tenantName, id)
+}
+
+// update changes the record of a token; a record that is not there is a
+// refusal.
+func (s *Store) update(ctx context.Context, t *tenant.Tenant, tok token, f func(*Record) (time.Duration, error)) (Record, error) {
+	rec, err := s.records.Update(ctx, t.Name, tok.id(), f)
+	if errors.Is(err, store.ErrNotFound) {
+		return rec, refuse(Gone)
+	}
+	return rec, err
+}
+
+// extend moves the grant's end and returns its time to live from now.
+func (s *Store) extend(r *Record, t *tenant.Tenant) time.Duration {
+	r.LastUsed = s.now()
+	r.Expires = r.LastUsed.Add(t.Lifetimes.Refresh)
+	return t.Lifetimes.Refresh
+}
+
+// issue mints the pair that belongs to the record's generation.
+func (s *Store) issue(t *tenant.Tenant, tok token, rec Record) *Tokens {
+	tok.generation = rec.Generation
+	access, refresh := tok, tok
+	access.expires = s.now().Add(t.Lifetimes.Access)
+	if access.expires.After(rec.Expires) {
+		access.expires = rec.Expires
+	}
+	refresh.expires = rec.Expires
+	return &Tokens{
+		Access:    s.mint(Access, t.Name, access),
+		Refresh:   s.mint(Refresh, t.Name, refresh),
+		ExpiresIn: access.expires.Sub(s.now()).Truncate(time.Second),
+		Grant:     &Live{ID: tok.id(), Record: rec, secret: tok.grantSecret()},
+	}
+}

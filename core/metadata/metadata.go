@@ -1,0 +1,124 @@
+// Package metadata answers discovery: the authorization server metadata (RFC
+// 8414), its OpenID alias, and the protected resource metadata (RFC 9728). It
+// owns the documents' shape and generates their endpoints from the routes that
+// are mounted, so that nothing is advertised that is not there.
+package metadata
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/sallyport/sallyport/core/client"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/tokens"
+)
+
+// Endpoint answers the well-known paths.
+type Endpoint struct {
+	advertised []tenant.Route
+}
+
+// New returns the endpoint for a server that mounts routes.
+func New(routes []tenant.Route) *Endpoint {
+	e := &Endpoint{}
+	for _, route := range routes {
+		if route.Advertise != "" {
+			e.advertised = append(e.advertised, route)
+		}
+	}
+	return e
+}
+
+// Routes returns the endpoint's routes. tenant.Set.Lookup has turned the form
+// with the issuer's path last into these.
+func (e *Endpoint) Routes() []tenant.Route {
+	get := func(path string, handle tenant.Handler) tenant.Route {
+		return tenant.Route{Path: path, Methods: []string{http.MethodGet}, Audience: tenant.Programs, Handle: handle}
+	}
+	return []tenant.Route{
+		get("/.well-known/oauth-authorization-server", e.server),
+		get("/.well-known/openid-configuration", e.openid),
+		get(jwksPath, e.keys),
+		get("/.well-known/oauth-protected-resource", rootResource),
+		get("/.well-known/oauth-protected-resource"+tenant.MCPPath, mcpResource),
+	}
+}
+
+// document is a metadata document. A map: the endpoints' names come from the
+// routes, and absent members must be absent, never null.
+type document map[string]any
+
+func (e *Endpoint) document(t *tenant.Tenant) document {
+	d := document{
+		"issuer":                                t.Issuer, // byte-equal to what clients built this URL from, RFC 8414 §3.3
+		"response_types_supported":              []string{"code"},
+		"response_modes_supported":              []string{"query"},
+		"grant_types_supported":                 tokens.GrantTypes(),
+		"token_endpoint_auth_methods_supported": client.Methods(),
+		"code_challenge_methods_supported":      []string{"S256"}, // MCP clients refuse to go on without
+		"scopes_supported":                      t.Offered(),
+		// RFC 9207 §3: oauth.Target.Location never leaves iss out.
+		"authorization_response_iss_parameter_supported": true,
+	}
+	for _, route := range e.advertised {
+		d[route.Advertise] = t.Issuer + route.Path
+	}
+	return d
+}
+
+func (e *Endpoint) server(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
+	return write(w, e.document(t))
+}
+
+// openid is the same document under the name that some clients ask for. We
+// issue no id_token, but clients refuse the document without these members.
+func (e *Endpoint) openid(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
+	d := e.document(t)
+	d["subject_types_supported"] = []string{"public"}
+	d["id_token_signing_alg_values_supported"] = []string{"EdDSA"}
+	d["jwks_uri"] = t.Issuer + jwksPath
+	return write(w, d)
+}
+
+// jwksPath is below the tenant's URL.
+const jwksPath = "/.well-known/jwks.json"
+
+// keys answers the key set (RFC 7517 §5) of what the tenant signs. Codes and
+// tokens are sealed, not signed, so there is nothing in it.
+func (e *Endpoint) keys(w http.ResponseWriter, _ *http.Request, _ *tenant.Tenant) error {
+	return write(w, document{"keys": []any{}})
+}
+
+// resource is the protected resource metadata of the given identifier, which
+// is the URL its own address was built from (RFC 9728 §3.3).
+func resource(t *tenant.Tenant, identifier string) document {
+	return document{
+		"resource":                 identifier,
+		"resource_name":            t.DisplayName,
+		"authorization_servers":    []string{t.Issuer},
+		"bearer_methods_supported": []string{"header"},
+		"scopes_supported":         t.Offered(),
+	}
+}
+
+func mcpResource(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
+	return write(w, resource(t, t.Resource()))
+}
+
+func rootResource(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
+	return write(w, resource(t, t.Issuer))
+}
+
+// write sends a document that may be cached for a while: it changes with the
+// configuration only.
+func write(w http.ResponseWriter, d document) error {
+	body, err := json.Marshal(d)
+	if err != nil {
+		return &oauth.Error{Code: oauth.ServerError, Cause: err}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "public, max-age=300")
+	_, _ = w.Write(append(body, '\n'))
+	return nil
+}

@@ -1,0 +1,195 @@
+package oauth
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Target is a redirect URI that was found in a client's registration. Only
+// MatchRedirect makes one, so code without a validated URI has nothing to
+// redirect to.
+type Target struct{ uri string }
+
+// MatchRedirect compares the redirect_uri of a request with those of the
+// client's registration, as strings (OAuth 2.1 §4.1.3, RFC 9700 §2.1). Only
+// the port of a loopback URI floats (RFC 8252 §7.3). An absent redirect_uri
+// stands for the only one registered (RFC 6749 §3.1.2.3).
+func MatchRedirect(registered []string, presented string) (Target, error) {
+	if presented == "" {
+		if len(registered) == 1 {
+			return Target{registered[0]}, nil
+		}
+		return Target{}, Errorf(InvalidRequest, "redirect_uri is required: this client registered %d", len(registered))
+	}
+	if checkURI(presented) == nil {
+		want, loopback := withoutLoopbackPort(presented)
+		for _, uri := range registered {
+			if uri == presented {
+				return Target{presented}, nil
+			}
+			if have, ok := withoutLoopbackPort(uri); loopback && ok && have == want {
+				return Target{presented}, nil
+			}
+		}
+	}
+	return Target{}, Errorf(InvalidRequest, "redirect_uri is not among those this client registered")
+}
+
+// String returns the URI.
+func (t Target) String() string { return t.uri }
+
+// Shown returns what a person is told of where the answer goes: the host, or
+// the scheme of a URI that an application on the device claims (custom).
+func (t Target) Shown() (name string, custom bool) {
+	u, err := url.Parse(t.uri)
+	if err != nil {
+		return "", false
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return u.Scheme, true
+	}
+	return u.Host, false
+}
+
+// Loopback tells whether the answer stays on the user's own computer.
+func (t Target) Loopback() bool {
+	_, ok := withoutLoopbackPort(t.uri)
+	return ok
+}
+
+// AuthorizationResponse is the answer to an authorization request: a code or
+// an error.
+type AuthorizationResponse struct {
+	Issuer string
+	State  string // exactly as the client sent it; empty if it sent none
+	Code   string
+	Err    *Error
+}
+
+// Location returns the URI that carries a back to the client. It is the only
+// place that builds an authorization response, so that none goes without iss
+// (RFC 9207 §2) or state (RFC 6749 §4.1.2).
+func (t Target) Location(a AuthorizationResponse) string {
+	q := url.Values{"iss": {a.Issuer}}
+	if a.State != "" {
+		q.Set("state", a.State)
+	}
+	if a.Err != nil {
+		for name, value := range a.Err.wire() {
+			q.Set(name, value)
+		}
+	} else {
+		q.Set("code", a.Code)
+	}
+	separator := "?"
+	if strings.Contains(t.uri, "?") {
+		separator = "&" // RFC 6749 §3.1.2: a registered query stays
+	}
+	return t.uri + separator + q.Encode()
+}
+
+// Redirect sends the browser back to the client with 302, and nothing that
+// lets the answer linger.
+func (t Target) Redirect(w http.ResponseWriter, a AuthorizationResponse) {
+	h := w.Header()
+	h.Set("Location", t.Location(a))
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	w.WriteHeader(http.StatusFound)
+}
+
+// RedirectPolicy says which redirect URIs a tenant lets clients register.
+// Loopback URIs are always allowed.
+type RedirectPolicy struct {
+	Hosts    []string // https hosts
+	URIs     []string // whole URIs with a private-use scheme (RFC 8252 §7.1)
+	AnyHTTPS bool     // every https host
+}
+
+// DefaultRedirects returns the callbacks of the clients people use.
+func DefaultRedirects() RedirectPolicy {
+	return RedirectPolicy{
+		Hosts: []string{
+			"claude.ai", "claude.com", "api.smithery.ai", "chatgpt.com", "www.cursor.com",
+			"vscode.dev", "insiders.vscode.dev", "grok.com", "console.x.ai", "global.consent.azure-apim.net",
+			"www.perplexity.ai",
+		},
+		URIs: []string{
+			"cursor://anysphere.cursor-mcp/oauth/callback",
+			"claude://claude.ai/mcp-auth-callback/sdk",
+		},
+	}
+}
+
+// Check tells whether uri may be registered. Registration and authorization
+// both ask it, so what was registered under a wider policy stops working when
+// the operator narrows it.
+func (p RedirectPolicy) Check(uri string) error {
+	if err := checkURI(uri); err != nil {
+		return err
+	}
+	if _, loopback := withoutLoopbackPort(uri); loopback || slices.Contains(p.URIs, uri) {
+		return nil
+	}
+	u, err := url.Parse(uri)
+	if err == nil && u.Scheme == "https" && u.Host != "" && (p.AnyHTTPS || slices.Contains(p.Hosts, u.Host)) {
+		return nil
+	}
+	return Errorf(InvalidRedirectURI, "this server does not send users to %s; the operator can allow it under redirects", clean(uri))
+}
+
+// checkURI refuses what no policy may allow: URIs that are not absolute, carry
+// a fragment (RFC 6749 §3.1.2), user information or characters a browser would
+// change, or whose scheme runs code.
+func checkURI(uri string) error {
+	refuse := func(why string) error { return Errorf(InvalidRedirectURI, "a redirect URI %s", why) }
+	if uri == "" || len(uri) > 2048 {
+		return refuse("has 1 to 2048 characters")
+	}
+	for _, c := range []byte(uri) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
+			return refuse("must be ASCII without spaces, quotes or backslashes")
+		}
+	}
+	u, err := url.Parse(uri)
+	switch {
+	case err != nil || !u.IsAbs() || u.Opaque != "":
+		return refuse("must be absolute")
+	case strings.Contains(uri, "#"):
+		return refuse("must have no fragment")
+	case u.User != nil:
+		return refuse("must have no user information")
+	case u.Host == "" && (u.Scheme == "http" || u.Scheme == "https"):
+		return refuse("must name a host")
+	case slices.Contains([]string{"javascript", "data", "vbscript", "file", "blob", "about", "view-source", "ws", "wss", "ftp"}, u.Scheme):
+		return refuse("must not use the scheme " + u.Scheme)
+	}
+	return nil
+}
+
+// withoutLoopbackPort cuts the port out of an http URI whose host is the
+// loopback address or the name localhost. RFC 8252 §7.3 speaks of the two
+// addresses; the name is added because real clients register it and vary its
+// port (OAuth 2.1 §4.1.1 says "localhost" too).
+func withoutLoopbackPort(uri string) (string, bool) {
+	const scheme = "http://"
+	if !strings.HasPrefix(uri, scheme) {
+		return "", false
+	}
+	authority, rest := uri[len(scheme):], ""
+	if i := strings.IndexAny(authority, "/?"); i >= 0 {
+		authority, rest = authority[:i], authority[i:]
+	}
+	for _, host := range []string{"127.0.0.1", "localhost", "[::1]"} {
+		port, ok := strings.CutPrefix(authority, host)
+		if !ok {
+			continue
+		}
+		if port == "" || (port[0] == ':' && len(port) <= 6 && strings.Trim(port[1:], "0123456789") == "") {
+			return scheme + host + rest, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,94 @@
+// Package pages makes every HTML byte that Sallyport answers: the consent page,
+// the page between consent and login, and the error page. It owns the words,
+// the markup, the style sheet and the security headers that belong to them.
+//
+// It leaves every decision to its callers: what is asked, whether a redirect
+// URI is allowed, cookies and the audit line. It reads no request.
+//
+// Everything shown may have been chosen by an attacker. Text is escaped by
+// html/template and freed of characters that hide or reorder (see clean); names
+// inside a sentence stand in <bdi>. No page has a script or fetches anything.
+package pages
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"html/template"
+	"net/http"
+	"strconv"
+)
+
+//go:embed html/*.html
+var htmlFiles embed.FS
+
+// styleSheet is sent inline, byte for byte: its hash is in the policy.
+//
+//go:embed html/style.css
+var styleSheet string
+
+// Pages holds the parsed templates. It is safe for concurrent use.
+type Pages struct {
+	policy string // Content-Security-Policy, the same for every page
+
+	consent, cont, fault *template.Template
+}
+
+// New parses the embedded templates. It panics if one of them is broken, which
+// only a change to this package can bring about.
+func New() *Pages {
+	sum := sha256.Sum256([]byte(styleSheet))
+	return &Pages{
+		// CSP3 §2.3.1: the hash admits this one style sheet and no other.
+		// form-action covers the redirects that follow a submission too (Chromium
+		// enforces that), hence Continue instead of a redirect after the consent.
+		// frame-ancestors: RFC 9700 §4.16, no clickjacking on Approve.
+		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+			"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+		consent: parse("consent.html"),
+		cont:    parse("continue.html"),
+		fault:   parse("error.html"),
+	}
+}
+
+// parse returns the common layout filled by one page.
+func parse(page string) *template.Template {
+	funcs := template.FuncMap{
+		"style": func() template.CSS { return template.CSS(styleSheet) },
+		"clean": clean,
+		"name":  clientName,
+		"ascii": ascii,
+	}
+	return template.Must(template.New("layout.html").Funcs(funcs).
+		ParseFS(htmlFiles, "html/layout.html", "html/"+page))
+}
+
+// render answers with status and the page made of data. It is whole or not at
+// all: nothing is sent before the template has run to its end.
+func (p *Pages) render(w http.ResponseWriter, status int, t *template.Template, data any) {
+	var body bytes.Buffer
+	if err := t.Execute(&body, data); err != nil {
+		// Data is plain structs and the templates are tested; this is a defect.
+		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Content-Security-Policy", p.policy)
+	h.Set("X-Frame-Options", "DENY") // for browsers that know no frame-ancestors
+	h.Set("X-Content-Type-Options", "nosniff")
+	// The address holds state and code challenge, the page a sealed request:
+	// neither leaves by Referer or a cache (RFC 9700 §4.2.4). With no-referrer
+	// a browser sends "Origin: null" with the form's POST (Fetch, "Origin"
+	// header), so the form's handler cannot compare it with its own origin.
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	// No Cross-Origin-Opener-Policy: clients open the login in a popup and wait
+	// for their callback page to talk to window.opener. Any value but unsafe-none
+	// on any page in between cuts that tie for good, and framing, the attack that
+	// matters here, is already refused.
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // fails when the browser is gone: nobody to tell
+}

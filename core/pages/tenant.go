@@ -1,0 +1,32 @@
+package pages
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/tenant"
+)
+
+// Of returns what a page shows of t.
+func Of(t *tenant.Tenant) Tenant {
+	return Tenant{Name: t.DisplayName, UpstreamName: t.Provider.Describe().DisplayName}
+}
+
+// Fault answers a request of a person that failed. The page says what
+// oauth.AsError lets a client know, and nothing of the cause.
+func (p *Pages) Fault(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, err error) {
+	fault := oauth.AsError(err)
+	status := fault.StatusCode()
+	if status == http.StatusUnauthorized {
+		status = http.StatusBadRequest // a browser has nothing to authenticate with here
+	}
+	p.Error(w, Error{
+		Tenant: Of(t), Status: status,
+		Title:     "This login cannot go on",
+		Message:   fault.Description,
+		Hint:      "Nothing was sent anywhere. Go back to your application and start again.",
+		RequestID: middleware.GetReqID(r.Context()),
+	})
+}

@@ -1,0 +1,190 @@
+// Package core is the MCP-facing OAuth server: New turns tenants, a store and
+// keys into one http.Handler. It owns the one list in which the endpoints are
+// mounted and what every request goes through on its way to them; each endpoint
+// is a package of its own below. It knows no upstream by name and no way to
+// load one: tenants come with their provider.
+package core
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/go-chi/cors"
+
+	"github.com/sallyport/sallyport/core/authorize"
+	"github.com/sallyport/sallyport/core/callback"
+	"github.com/sallyport/sallyport/core/client"
+	"github.com/sallyport/sallyport/core/consent"
+	"github.com/sallyport/sallyport/core/credential"
+	"github.com/sallyport/sallyport/core/gateway"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/metadata"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/pages"
+	"github.com/sallyport/sallyport/core/register"
+	"github.com/sallyport/sallyport/core/session"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/tokens"
+)
+
+// Server is the handler for all tenants.
+type Server struct {
+	cfg     Config
+	tenants atomic.Pointer[tenant.Set]
+	grants  *grant.Store
+	pages   *pages.Pages
+	mux     http.Handler
+	routes  []tenant.Route
+}
+
+// New returns the server for cfg.
+func New(cfg Config) (*Server, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now)}
+	s.tenants.Store(cfg.Tenants)
+
+	clients := client.NewRegistry(cfg.Keys, cfg.Now)
+	sessions := session.NewStore(cfg.Store, cfg.Keys, cfg.Now)
+	keeper := credential.NewKeeper(s.grants, cfg.Audit, cfg.Now)
+
+	// The list: every path a tenant answers comes from here.
+	s.mount(
+		&register.Endpoint{Clients: clients, Audit: cfg.Audit},
+		&authorize.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit, ConsentPath: consent.Path},
+		&consent.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit},
+		&callback.Endpoint{Clients: clients, Sessions: sessions, Grants: s.grants, Audit: cfg.Audit, Log: cfg.Log},
+		&tokens.Endpoint{Clients: clients, Grants: s.grants, Audit: cfg.Audit},
+		gateway.New(s.grants, keeper, cfg.Audit, cfg.Log, cfg.BackendTransport),
+	)
+	return s, nil
+}
+
+// Grants gives operators' commands access to the grants.
+func (s *Server) Grants() *grant.Store { return s.grants }
+
+// Tenants returns the tenants served now.
+func (s *Server) Tenants() *tenant.Set { return s.tenants.Load() }
+
+// endpoint is what the list holds.
+type endpoint interface{ Routes() []tenant.Route }
+
+// mount builds the router from the endpoints and, last, the discovery
+// documents from the routes of them all.
+func (s *Server) mount(endpoints ...endpoint) {
+	for _, e := range endpoints {
+		s.routes = append(s.routes, e.Routes()...)
+	}
+	s.routes = append(s.routes, metadata.New(s.routes).Routes()...)
+
+	mux := chi.NewRouter()
+	for _, route := range s.routes {
+		handler := s.handler(route)
+		for _, method := range route.Methods {
+			mux.With(crossOrigin(route)...).Method(method, route.Path, handler)
+		}
+		if route.Audience != tenant.People { // answered by the CORS middleware, before any authentication
+			mux.With(crossOrigin(route)...).Options(route.Path, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusNoContent)
+			})
+		}
+	}
+	s.mux = mux
+}
+
+// handler runs a route and writes the error it may return, in the form its
+// audience reads. It is the one place where errors reach the log.
+func (s *Server) handler(route tenant.Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t := tenant.FromContext(r.Context())
+		err := route.Handle(w, r, t)
+		if err == nil {
+			return
+		}
+		if status := oauth.AsError(err).StatusCode(); status >= http.StatusInternalServerError {
+			s.cfg.Log.Error("request failed", "tenant", t.Name, "path", route.Path, "status", status,
+				"error", err, "request", middleware.GetReqID(r.Context()))
+		}
+		if route.Audience == tenant.People {
+			s.pages.Fault(w, r, t, err)
+		} else {
+			oauth.WriteError(w, r, err)
+		}
+	})
+}
+
+// ServeHTTP finds the tenant and hands the request to the route below it.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	t, route, ok := s.tenants.Load().Lookup(r.Host, r.URL.Path)
+	if !ok {
+		// Also what a rebound DNS name gets: only configured hosts are served.
+		oauth.WriteJSON(w, http.StatusNotFound, map[string]string{
+			"error": "not_found", "error_description": "no tenant at this address",
+		})
+		return
+	}
+	if t.Secure() {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	chain := chi.NewRouteContext()
+	chain.RoutePath = route
+	ctx := context.WithValue(tenant.NewContext(r.Context(), t), chi.RouteCtxKey, chain)
+	s.requestID(s.recover(s.mux)).ServeHTTP(w, r.WithContext(ctx))
+}
+
+// requestID gives every request an id, which audit lines, log lines and error
+// pages share, and returns it in a header.
+func (s *Server) requestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Our own id always: one from outside could pose as another request's.
+		ctx := context.WithValue(r.Context(), middleware.RequestIDKey, newRequestID())
+		w.Header().Set(middleware.RequestIDHeader, middleware.GetReqID(ctx))
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// recover turns a panic into a logged 500.
+func (s *Server) recover(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v) // net/http's own way to cut a connection
+			default:
+				s.cfg.Log.Error("panic", "error", fmt.Sprint(v), "request", middleware.GetReqID(r.Context()))
+				oauth.WriteError(w, r, fmt.Errorf("panic: %v", v))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// crossOrigin returns the CORS middleware of a route. Credentials are never
+// allowed, so "any origin" gives a script nothing it could not fetch itself.
+func crossOrigin(route tenant.Route) []func(http.Handler) http.Handler {
+	var o cors.Options
+	switch route.Audience {
+	case tenant.Programs:
+		o.AllowedHeaders = []string{"Authorization", "Content-Type", "Accept", "Mcp-Protocol-Version"}
+		o.ExposedHeaders = []string{"Www-Authenticate"}
+	case tenant.MCPClients:
+		o.AllowedHeaders = []string{
+			"Authorization", "Content-Type", "Accept", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name",
+			"Mcp-Session-Id", "Last-Event-Id",
+		}
+		o.ExposedHeaders = []string{"Www-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version"}
+	default:
+		return nil
+	}
+	o.AllowedOrigins, o.AllowedMethods, o.MaxAge = []string{"*"}, route.Methods, 3600
+	return []func(http.Handler) http.Handler{cors.Handler(o)}
+}

@@ -1,0 +1,44 @@
+package session
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/sallyport/sallyport/core/tenant"
+)
+
+// cookie is the name of a kind of cookie.
+type cookie string
+
+const (
+	formCookie    cookie = "sp_form" // one a browser
+	browserCookie cookie = "sp_tx_"  // one a login: the start of its state follows
+)
+
+// name of the cookie for a login's state. With the __Host- prefix no
+// neighbouring host can plant one (RFC 6265bis §4.1.3.2); it needs https,
+// which only a tenant on loopback may be without.
+func (c cookie) name(t *tenant.Tenant, state string) string {
+	name := string(c) + state[:min(len(state), 12)]
+	if t.Secure() {
+		return "__Host-" + name
+	}
+	return name
+}
+
+func (c cookie) read(r *http.Request, t *tenant.Tenant, state string) string {
+	got, err := r.Cookie(c.name(t, state))
+	if err != nil {
+		return ""
+	}
+	return got.Value
+}
+
+// set sends the cookie; a negative lifetime removes it. Lax lets it through on
+// the way back from the upstream, which is a top-level navigation.
+func (c cookie) set(w http.ResponseWriter, t *tenant.Tenant, state, value string, life time.Duration) {
+	http.SetCookie(w, &http.Cookie{
+		Name: c.name(t, state), Value: value, Path: "/",
+		MaxAge: max(int(life/time.Second), -1), HttpOnly: true, Secure: t.Secure(), SameSite: http.SameSiteLaxMode,
+	})
+}

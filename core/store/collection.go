@@ -1,0 +1,241 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/sallyport/sallyport/core/seal"
+)
+
+var (
+	// ErrUnreadable says that a record is there but was not sealed by this key
+	// ring for this place, was changed since, or no longer has the shape of its
+	// type. It is never reported as ErrNotFound: a lost key must not look like a
+	// store that nobody ever used.
+	ErrUnreadable = errors.New("store: record cannot be read")
+	// ErrName says that a kind, tenant or id is empty where it may not be or
+	// has a character outside [A-Za-z0-9._-]. No record can exist there.
+	ErrName = errors.New("store: name not allowed")
+)
+
+// What the function given to Update returns instead of a failure.
+var (
+	// Keep leaves the record as it is; nothing is written.
+	Keep = errors.New("store: keep")
+	// Delete deletes the record, provided that it is still what was read.
+	Delete = errors.New("store: delete")
+)
+
+// updateAttempts bounds how often Update reads again after losing a race.
+// Every lost round means that another caller won one, so this many in a row
+// is a storm on one key and better answered with "try later".
+const updateAttempts = 24
+
+// Collection is the typed and sealed view of one kind of record on a Driver. A
+// record is the JSON of a T, sealed for exactly its place: moved to another
+// key it does not open. Fields of type seal.Secret are stored as their
+// placeholder; a record type holds plain values and relies on the seal.
+//
+// The key of a record is <kind>/<tenant>/<id>, or <kind>/<id> for kinds that
+// do not belong to a tenant (tenant ""). All methods refuse names outside
+// [A-Za-z0-9._-] with ErrName before they touch the driver.
+type Collection[T any] struct {
+	driver Driver
+	ring   *seal.Keyring
+	kind   string
+}
+
+// NewCollection returns the records of a kind on a driver. The kind is also
+// the use that its records are sealed for.
+func NewCollection[T any](driver Driver, ring *seal.Keyring, kind string) *Collection[T] {
+	return &Collection[T]{driver: driver, ring: ring, kind: kind}
+}
+
+// Get returns a record, or ErrNotFound, ErrUnreadable or the driver's error.
+func (c *Collection[T]) Get(ctx context.Context, tenant, id string) (T, error) {
+	var zero T
+	at, err := c.place(tenant, id)
+	if err != nil {
+		return zero, err
+	}
+	sealed, err := c.driver.Get(ctx, at.key)
+	if err != nil {
+		return zero, err
+	}
+	return c.open(at, sealed)
+}
+
+// Create stores a new record that expires after ttl, or ErrConflict if there
+// is one already, readable or not.
+func (c *Collection[T]) Create(ctx context.Context, tenant, id string, v T, ttl time.Duration) error {
+	at, err := c.place(tenant, id)
+	if err != nil {
+		return err
+	}
+	sealed, err := c.seal(at, v)
+	if err != nil {
+		return err
+	}
+	return c.driver.Swap(ctx, at.key, nil, sealed, ttl)
+}
+
+// Update changes a record by compare-and-swap: it reads the record, lets f
+// change it, and writes it back, sealed with the newest key, if nobody else
+// changed it meanwhile. Otherwise it reads again and calls f again, so f must
+// have no effect but on v. ErrConflict means that this went on for too long.
+//
+// f returns the time until the record expires, counted from the write, or Keep
+// or Delete (bare or wrapped), or an error that ends the update and is
+// returned. Update returns the record as stored; after Delete, as f left it.
+func (c *Collection[T]) Update(ctx context.Context, tenant, id string, f func(v *T) (ttl time.Duration, err error)) (T, error) {
+	var zero T
+	at, err := c.place(tenant, id)
+	if err != nil {
+		return zero, err
+	}
+	for attempt := range updateAttempts {
+		v, won, err := c.update(ctx, at, f)
+		if won || err != nil {
+			return v, err
+		}
+		if err := pause(ctx, attempt); err != nil {
+			return zero, err
+		}
+	}
+	return zero, fmt.Errorf("%w: %s changed under each of %d attempts", ErrConflict, c.kind, updateAttempts)
+}
+
+// update is one attempt of Update. It reports a lost race apart from errors,
+// because f may return an ErrConflict of its own.
+func (c *Collection[T]) update(ctx context.Context, at place, f func(v *T) (time.Duration, error)) (v T, won bool, err error) {
+	var zero T
+	old, err := c.driver.Get(ctx, at.key)
+	if err != nil {
+		return zero, false, err
+	}
+	if v, err = c.open(at, old); err != nil {
+		return zero, false, err
+	}
+	var sealed []byte // nil deletes
+	ttl, err := f(&v)
+	switch {
+	case errors.Is(err, Keep):
+		v, err = c.open(at, old) // whatever f did to v was not kept
+		return v, true, err
+	case errors.Is(err, Delete):
+	case err != nil:
+		return zero, false, err
+	default:
+		if sealed, err = c.seal(at, v); err != nil {
+			return zero, false, err
+		}
+	}
+	err = c.driver.Swap(ctx, at.key, old, sealed, ttl)
+	if errors.Is(err, ErrConflict) {
+		return zero, false, nil
+	}
+	if err != nil {
+		return zero, false, err
+	}
+	return v, true, nil
+}
+
+// Delete deletes a record, readable or not. Deleting what is not there is no
+// error.
+func (c *Collection[T]) Delete(ctx context.Context, tenant, id string) error {
+	at, err := c.place(tenant, id)
+	if err != nil {
+		return err
+	}
+	if _, err = c.driver.Take(ctx, at.key); errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Take returns a record and deletes it in one step: of any number of
+// concurrent takers one gets it, the others ErrNotFound. A record that cannot
+// be read is deleted as well.
+func (c *Collection[T]) Take(ctx context.Context, tenant, id string) (T, error) {
+	var zero T
+	at, err := c.place(tenant, id)
+	if err != nil {
+		return zero, err
+	}
+	sealed, err := c.driver.Take(ctx, at.key)
+	if err != nil {
+		return zero, err
+	}
+	return c.open(at, sealed)
+}
+
+// place is where a record is and what it is therefore sealed for.
+type place struct {
+	key     string
+	purpose seal.Purpose
+}
+
+func (c *Collection[T]) place(tenant, id string) (place, error) {
+	for _, name := range []string{c.kind, tenant, id} {
+		if !allowed(name) {
+			return place{}, fmt.Errorf("%w in the key of a %s record: %.64q", ErrName, c.kind, name)
+		}
+	}
+	if c.kind == "" || id == "" {
+		return place{}, fmt.Errorf("%w in the key of a %s record: it is empty", ErrName, c.kind)
+	}
+	// Names have no slash, so a tenant's segment is never mistaken for an id.
+	key := c.kind + "/"
+	if tenant != "" {
+		key += tenant + "/"
+	}
+	return place{key + id, seal.Purpose{Use: c.kind, Tenant: tenant, Record: id}}, nil
+}
+
+func allowed(name string) bool {
+	for _, b := range []byte(name) {
+		switch {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '.', b == '_', b == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Collection[T]) seal(at place, v T) ([]byte, error) {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("store: encoding a %s record: %w", c.kind, err)
+	}
+	return c.ring.Seal(at.purpose, plain), nil
+}
+
+func (c *Collection[T]) open(at place, sealed []byte) (T, error) {
+	var v, zero T
+	plain, err := c.ring.Open(at.purpose, sealed)
+	if err != nil {
+		return zero, fmt.Errorf("%w: %s: %w", ErrUnreadable, c.kind, err)
+	}
+	if err := json.Unmarshal(plain, &v); err != nil {
+		return zero, fmt.Errorf("%w: %s: %w", ErrUnreadable, c.kind, err)
+	}
+	return v, nil
+}
+
+// pause waits between two attempts: a random time below 1 ms at first, below
+// 64 ms at last, so that contenders spread out instead of meeting again.
+func pause(ctx context.Context, attempt int) error {
+	t := time.NewTimer(rand.N(time.Millisecond << min(attempt, 6)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,128 @@
+package redis
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// proxy stands between a client and a server and loses answers on demand.
+type proxy struct {
+	addr, backend string
+	mu            sync.Mutex
+	command       string // whose answer to lose; empty: none
+}
+
+func startProxy(t *testing.T, backend string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{addr: l.Addr().String(), backend: backend}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { p.serve(c) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		conns.Wait()
+	})
+	return p
+}
+
+// swallow makes the proxy pass the next such command on, wait until the server
+// has answered, and close the connection instead of passing the answer back.
+func (p *proxy) swallow(command string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.command = command
+}
+
+func (p *proxy) swallows(request []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.command == "" || !bytes.Contains(request, []byte("\r\n"+p.command+"\r\n")) {
+		return false
+	}
+	p.command = ""
+	return true
+}
+
+// serve relays until either side hangs up, or until the answer comes that is to
+// be lost. A request fits in one read; an answer may take several.
+func (p *proxy) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.backend)
+	if err != nil {
+		return
+	}
+	var lose atomic.Bool
+	var answers sync.WaitGroup
+	answers.Go(func() {
+		defer client.Close()
+		relay(client, server, func([]byte) bool { return !lose.Load() })
+	})
+	relay(server, client, func(request []byte) bool {
+		lose.Store(p.swallows(request))
+		return true
+	})
+	server.Close()
+	answers.Wait()
+}
+
+// relay copies what it reads as long as pass agrees.
+func relay(to io.Writer, from io.Reader, pass func([]byte) bool) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil || !pass(buf[:n]) {
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// oneNodeCluster gives a server all slots and has it announce the proxy.
+func oneNodeCluster(t *testing.T, backend, announced string) {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: backend, Protocol: 2})
+	defer c.Close()
+	_, port, err := net.SplitHostPort(announced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, args := range [][]any{
+		{"config", "set", "cluster-announce-port", port},
+		{"cluster", "addslotsrange", 0, 16383},
+	} {
+		if err := c.Do(ctx, args...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The node takes up its slots a moment later.
+	for err := c.Get(ctx, "k").Err(); !errors.Is(err, redis.Nil); err = c.Get(ctx, "k").Err() {
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

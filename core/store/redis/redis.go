@@ -1,0 +1,237 @@
+// Package redis keeps records in Redis or what speaks its protocol (Valkey,
+// Upstash, …), 6.2 or later, for gateways that run as several processes. It
+// owns the connection, the one script that compares and swaps, and the rule of
+// what may be tried again; what a value means it leaves to package store and
+// its callers.
+//
+// Each operation names one key, so a cluster needs no hash tags. Records are
+// as durable as the server is set up to be: appendonly yes keeps what was
+// acknowledged through a crash, and maxmemory-policy has to be noeviction, for
+// an evicted grant is a user logged out.
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/sallyport/sallyport/core/store"
+)
+
+// swap compares and swaps KEYS[1]. ARGV: "1" if the key must hold ARGV[2], ""
+// if it must not exist; the value expected; the new ttl in milliseconds, or "0"
+// to delete; the new value. Values are compared and stored as they are.
+const swap = `
+local held = redis.call('GET', KEYS[1])
+if ARGV[1] == '' then
+  if held then return 0 end
+elseif held ~= ARGV[2] then
+  return 0
+end
+if ARGV[3] == '0' then
+  redis.call('DEL', KEYS[1])
+else
+  redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[3])
+end
+return 1`
+
+// scanPage is how many keys the server looks at for one page of a scan.
+const scanPage = 512
+
+// Driver is a store.Driver on a Redis server, a Sentinel group or a cluster.
+// Values expire to the millisecond, rounded up.
+type Driver struct {
+	client redis.UniversalClient
+	prefix string
+	swap   *redis.Script
+}
+
+var _ store.Driver = (*Driver)(nil)
+
+// Open connects to the server that a URL names and waits for its first answer:
+//
+//	redis://user:password@host:6379/0
+//	redis+sentinel://user:password@host:26379,host:26379/master?db=0
+//	redis+cluster://user:password@host:6379,host:6379
+//
+// User, password, ports and database may be left out; rediss instead of redis
+// is TLS, verified against the system's roots. Parameters are
+//
+//	prefix         what every key starts with, default "sallyport:"
+//	db             the database number, as an alternative to the path
+//	sentinel_auth  true if the sentinels ask for the same user and password
+//
+// Errors say what is wrong with the URL, but never quote a password.
+func Open(ctx context.Context, url string) (*Driver, error) {
+	// go-redis prints connection trouble to standard error through a logger
+	// that all its clients share. It says nothing there that it does not also
+	// return, and what a process prints is its own business.
+	logging.Disable()
+	a, err := parse(url)
+	if err != nil {
+		return nil, fmt.Errorf("redis: store URL: %w", err)
+	}
+	d := connect(a)
+	if err := d.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("store at %s: %w", strings.Join(a.options.Addrs, ", "), err), d.Close())
+	}
+	return d, nil
+}
+
+func connect(a address) *Driver {
+	return &Driver{client: redis.NewUniversalClient(a.options), prefix: a.prefix, swap: redis.NewScript(swap)}
+}
+
+// Get implements store.Driver.
+func (d *Driver) Get(ctx context.Context, key string) ([]byte, error) {
+	value, err := d.client.Get(ctx, d.prefix+key).Bytes()
+	if err != nil {
+		return nil, fail("get", err)
+	}
+	return value, nil
+}
+
+// Swap implements store.Driver. If the connection breaks before the answer is
+// here, the error leaves open whether the swap took place.
+func (d *Driver) Swap(ctx context.Context, key string, old, new []byte, ttl time.Duration) error {
+	px := int64(0)
+	if new != nil {
+		if ttl <= 0 {
+			return fmt.Errorf("redis: swap: ttl is %v, it should be positive", ttl)
+		}
+		px = int64((ttl-1)/time.Millisecond) + 1
+	}
+	expect := ""
+	if old != nil {
+		expect = "1"
+	}
+	run := func(command, script string) (int, error) {
+		cmd := redis.NewCmd(ctx, command, script, 1, d.prefix+key, expect, old, px, new)
+		cmd.SetFirstKeyPos(3)
+		return d.once(ctx, cmd).Int()
+	}
+	swapped, err := run("evalsha", d.swap.Hash())
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		swapped, err = run("eval", swap) // a server that has not seen the script ran nothing
+	}
+	if err != nil {
+		return fail("swap", err)
+	}
+	if swapped == 0 {
+		return fmt.Errorf("redis: swap: %w", store.ErrConflict)
+	}
+	return nil
+}
+
+// Take implements store.Driver. If the connection breaks before the answer is
+// here, the error leaves open whether the value is gone.
+func (d *Driver) Take(ctx context.Context, key string) ([]byte, error) {
+	value, err := d.once(ctx, redis.NewCmd(ctx, "getdel", d.prefix+key)).Text()
+	if err != nil {
+		return nil, fail("take", err)
+	}
+	return []byte(value), nil
+}
+
+// once runs a command that must not run twice. go-redis sends a command again
+// when a connection breaks or times out, though the server may have run it:
+// the second Swap would then lose to the first and report ErrConflict, the
+// second Take would find nothing, and a caller would be told for certain what
+// is not so. Asking the script to accept a key that holds the new value
+// already is no way out: two callers who put the same bytes would both have
+// won, and so would two who delete. So the trouble is returned as it is, an
+// ordinary error. Redirections by a cluster (MOVED, ASK) are still followed,
+// for those come from a node that ran nothing.
+func (d *Driver) once(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
+	// Process also stores its error in cmd.
+	_ = d.client.Process(ctx, noRetry{cmd})
+	return cmd
+}
+
+// noRetry is a command that go-redis sends at most once.
+type noRetry struct{ *redis.Cmd }
+
+// NoRetry overrides the default of every command.
+func (noRetry) NoRetry() bool { return true }
+
+// Scan implements store.Driver. In a cluster it walks all masters, but calls f
+// for one key at a time. Redis may list a key twice when keys come and go
+// meanwhile.
+func (d *Driver) Scan(ctx context.Context, prefix string, f func(key string) error) error {
+	var mu sync.Mutex
+	var stopped error // what f returned to end the scan
+	visit := func(key string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if stopped == nil {
+			stopped = f(key)
+		}
+		return stopped
+	}
+	err := d.eachMaster(ctx, func(ctx context.Context, master redis.Cmdable) error {
+		return d.scan(ctx, master, prefix, visit)
+	})
+	if stopped != nil {
+		return stopped
+	}
+	if err != nil {
+		return fail("scan", err)
+	}
+	return nil
+}
+
+// eachMaster calls f for the server, or concurrently for the masters of a
+// cluster, and returns the first error.
+func (d *Driver) eachMaster(ctx context.Context, f func(context.Context, redis.Cmdable) error) error {
+	if cluster, ok := d.client.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return f(ctx, master) })
+	}
+	return f(ctx, d.client)
+}
+
+func (d *Driver) scan(ctx context.Context, master redis.Cmdable, prefix string, visit func(key string) error) error {
+	pattern := literal.Replace(d.prefix+prefix) + "*"
+	for cursor := uint64(0); ; {
+		keys, next, err := master.Scan(ctx, cursor, pattern, scanPage).Result()
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			if err := visit(strings.TrimPrefix(key, d.prefix)); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+// literal escapes what a pattern of Redis gives a meaning to.
+var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
+
+// Ping implements store.Driver. It reads a key: unlike PING, that is refused
+// by a cluster that is down, and to a user who may not read our keys.
+func (d *Driver) Ping(ctx context.Context) error {
+	if err := d.client.Get(ctx, d.prefix+"ping").Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return fail("ping", err)
+	}
+	return nil
+}
+
+// Close implements store.Driver.
+func (d *Driver) Close() error { return d.client.Close() }
+
+// fail names the operation and turns the nil reply into ErrNotFound.
+func fail(op string, err error) error {
+	if errors.Is(err, redis.Nil) {
+		err = store.ErrNotFound
+	}
+	return fmt.Errorf("redis: %s: %w", op, err)
+}

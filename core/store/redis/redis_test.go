@@ -1,0 +1,226 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/store/storetest"
+)
+
+func TestStandalone(t *testing.T) {
+	server := storetest.StartRedis(t)
+	storetest.Run(t, engine("redis://"+server.Addr+"/1"))
+}
+
+func TestCluster(t *testing.T) {
+	nodes := storetest.StartRedisCluster(t)
+	storetest.Run(t, engine("redis+cluster://"+nodes[0].Addr+","+nodes[1].Addr))
+}
+
+func TestSentinel(t *testing.T) {
+	master := storetest.StartRedis(t, "--requirepass", "p@ss/word")
+	sentinel := storetest.StartRedisSentinel(t, "main", master, "requirepass p@ss/word", "sentinel auth-pass main p@ss/word")
+	storetest.Run(t, engine("redis+sentinel://:p%40ss%2Fword@"+sentinel.Addr+"/main?sentinel_auth=true&db=2"))
+}
+
+// engine tells stores on one server apart by prefix, as in production.
+func engine(url string) storetest.Engine {
+	return storetest.Engine{Open: func(t *testing.T) store.Driver {
+		t.Helper()
+		sep := "?"
+		if strings.Contains(url, "?") {
+			sep = "&"
+		}
+		return mustOpen(t, url+sep+"prefix=test-*-"+seal.RandomID(6)+":")
+	}}
+}
+
+func TestPrefixesKeepStoresApart(t *testing.T) {
+	url := "redis://" + storetest.StartRedis(t).Addr
+	byDefault, ours, theirs, none := mustOpen(t, url), mustOpen(t, url+"?prefix=sallyport:"), mustOpen(t, url+"?prefix=x:"), mustOpen(t, url+"?prefix=")
+	if err := byDefault.Swap(t.Context(), "k", nil, []byte("v"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ours.Get(t.Context(), "k"); err != nil || string(got) != "v" {
+		t.Errorf("under the default prefix: %q, %v", got, err)
+	}
+	if _, err := theirs.Get(t.Context(), "k"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("under another prefix: %v, want not found", err)
+	}
+	if got, err := none.Get(t.Context(), "sallyport:k"); err != nil || string(got) != "v" {
+		t.Errorf("without a prefix: %q, %v", got, err)
+	}
+}
+
+// A user of a shared server gets the commands and keys that the driver needs,
+// and no more.
+func TestACLUser(t *testing.T) {
+	const user = "--user gate on >secret ~sallyport:* -@all +get +getdel +set +del +eval +evalsha +scan"
+	server := storetest.StartRedis(t, strings.Fields(user)...)
+	d := mustOpen(t, "redis://gate:secret@"+server.Addr)
+	if err := d.Swap(t.Context(), "k", nil, []byte("v"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.Take(t.Context(), "k"); err != nil || string(got) != "v" {
+		t.Fatalf("Take = %q, %v", got, err)
+	}
+	if err := d.Scan(t.Context(), "", func(string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), "redis://gate:secret@"+server.Addr+"?prefix=foreign:")
+	if err == nil || !strings.Contains(err.Error(), "NOPERM") {
+		t.Errorf("opened with keys that the user may not read: %v", err)
+	}
+}
+
+func TestOpenErrorsNameTheServerAndNoPassword(t *testing.T) {
+	server := storetest.StartRedis(t, "--requirepass", "right")
+	_, err := Open(t.Context(), "redis://:s3cret-wrong@"+server.Addr)
+	if err == nil || !strings.Contains(err.Error(), server.Addr) || !strings.Contains(err.Error(), "WRONGPASS") {
+		t.Errorf("wrong password: %v", err)
+	}
+	noSecret(t, err)
+	server.Stop()
+	_, err = Open(t.Context(), "redis://user:s3cret@"+server.Addr)
+	if err == nil || !strings.Contains(err.Error(), server.Addr) {
+		t.Errorf("server down: %v", err)
+	}
+	noSecret(t, err)
+}
+
+func noSecret(t *testing.T, err error) {
+	t.Helper()
+	if strings.Contains(fmt.Sprintf("%v %+v", err, err), "s3cret") {
+		t.Errorf("the error quotes the password: %v", err)
+	}
+}
+
+// While the server is down every operation fails as an ordinary error, and
+// once it is back the same driver works again, with what was stored.
+func TestServerDownAndBack(t *testing.T) {
+	server := storetest.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+	d := mustOpen(t, "redis://"+server.Addr)
+	if err := d.Swap(t.Context(), "k", nil, []byte("v"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop()
+	for op, err := range map[string]error{
+		"Get":  result(d.Get(t.Context(), "k")),
+		"Swap": d.Swap(t.Context(), "k", []byte("v"), []byte("w"), time.Hour),
+		"Take": result(d.Take(t.Context(), "k")),
+		"Scan": d.Scan(t.Context(), "", func(string) error { return nil }),
+		"Ping": d.Ping(t.Context()),
+	} {
+		ordinary(t, op, err)
+	}
+	server.Start()
+	// The pool tries a server that refused many connections once a second.
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for err := d.Ping(ctx); err != nil; err = d.Ping(ctx) {
+		if ctx.Err() != nil {
+			t.Fatalf("still no answer: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	// The server has forgotten the script, but not the record.
+	if err := d.Swap(t.Context(), "k", []byte("v"), []byte("w"), time.Hour); err != nil {
+		t.Error(err)
+	}
+	if got, err := d.Get(t.Context(), "k"); err != nil || string(got) != "w" {
+		t.Errorf("Get = %q, %v", got, err)
+	}
+}
+
+// A server that takes the command and then goes silent, or hangs up, leaves
+// open what happened: never is that a conflict or a key not found.
+func TestLostAnswersAreOrdinaryErrors(t *testing.T) {
+	for name, kind := range map[string]string{"standalone": "redis", "cluster": "redis+cluster"} {
+		t.Run(name, func(t *testing.T) {
+			var backend *storetest.Redis
+			if kind == "redis" {
+				backend = storetest.StartRedis(t)
+			} else {
+				backend = storetest.StartRedis(t, "--cluster-enabled", "yes")
+			}
+			p := startProxy(t, backend.Addr)
+			if kind != "redis" {
+				oneNodeCluster(t, backend.Addr, p.addr)
+			}
+			direct := mustOpen(t, "redis://"+backend.Addr)
+			d := mustOpen(t, kind+"://"+p.addr)
+			value := []byte("v")
+			if err := d.Swap(t.Context(), "warm", nil, value, time.Hour); err != nil { // the server has the script now
+				t.Fatal(err)
+			}
+
+			p.swallow("evalsha")
+			ordinary(t, "creation", d.Swap(t.Context(), "created", nil, value, time.Hour))
+			if got, err := direct.Get(t.Context(), "created"); err != nil || string(got) != "v" {
+				t.Fatalf("the server did not run the swap: %q, %v", got, err)
+			}
+			p.swallow("evalsha")
+			ordinary(t, "deletion", d.Swap(t.Context(), "created", value, nil, 0))
+			if _, err := direct.Get(t.Context(), "created"); !errors.Is(err, store.ErrNotFound) {
+				t.Fatalf("the server did not run the deletion: %v", err)
+			}
+
+			if err := direct.Swap(t.Context(), "taken", nil, value, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			p.swallow("getdel")
+			ordinary(t, "Take", result(d.Take(t.Context(), "taken")))
+			if _, err := direct.Get(t.Context(), "taken"); !errors.Is(err, store.ErrNotFound) {
+				t.Fatalf("the server did not run the take: %v", err)
+			}
+
+			// What changes nothing is simply asked again.
+			if err := d.Swap(t.Context(), "read", nil, value, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			p.swallow("get")
+			if got, err := d.Get(t.Context(), "read"); err != nil || string(got) != "v" {
+				t.Errorf("Get = %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func ordinary(t *testing.T, op string, err error) {
+	t.Helper()
+	if err == nil || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+		t.Errorf("%s: %v; want an error that is neither conflict nor not found", op, err)
+	}
+}
+
+func result(_ []byte, err error) error { return err }
+
+func mustOpen(t testing.TB, url string) *Driver {
+	t.Helper()
+	d, err := Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return d
+}
+
+func BenchmarkGet(b *testing.B) {
+	d := mustOpen(b, "redis://"+storetest.StartRedis(b).Addr)
+	storetest.BenchmarkGet(b, d)
+}
+
+func BenchmarkSwap(b *testing.B) {
+	d := mustOpen(b, "redis://"+storetest.StartRedis(b).Addr)
+	storetest.BenchmarkSwap(b, d)
+}

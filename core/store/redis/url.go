@@ -1,0 +1,184 @@
+package redis
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// defaultPrefix keeps our keys apart from a neighbour's on a shared server.
+const defaultPrefix = "sallyport:"
+
+// How long things may take. A request waits for the store a few times at most
+// and its client for ten seconds or so, hence seconds and few repetitions. The
+// pool grows to ten connections per CPU, go-redis' own default, and more is
+// waited for.
+const (
+	dialTimeout = 3 * time.Second // per attempt, TLS included
+	ioTimeout   = 3 * time.Second // for one write or one read; a context may end it earlier
+	poolTimeout = 3 * time.Second // for a free connection
+	idleTimeout = 5 * time.Minute // less than the 10 to 60 minutes after which firewalls forget a connection
+	getRetries  = 2               // of what changes nothing; see once
+)
+
+// address is a parsed URL.
+type address struct {
+	options *redis.UniversalOptions
+	prefix  string
+}
+
+// parse reads a store URL. It takes the URL apart by hand, because url.Parse
+// knows one host only and quotes what it cannot read, passwords included.
+func parse(text string) (address, error) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	transport, kind, _ := strings.Cut(scheme, "+")
+	if !ok || transport != "redis" && transport != "rediss" || scheme != transport && kind != "sentinel" && kind != "cluster" {
+		return address{}, errors.New("it should start with redis://, rediss:// (TLS), redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster://")
+	}
+	end := strings.IndexAny(rest+"/", "/?#")
+	authority, rest := rest[:end], rest[end:]
+	if strings.ContainsAny(rest, "@#") {
+		// Most likely a password with a bare slash: nothing here may be quoted.
+		return address{}, errors.New("user and password should have characters other than letters, digits, '-', '.', '_' and '~' percent-encoded")
+	}
+	o := &redis.UniversalOptions{
+		IsClusterMode: kind == "cluster",
+
+		Protocol:              2, // nothing here needs RESP3, and every server speaks RESP2
+		DialTimeout:           dialTimeout,
+		DialerRetries:         1,
+		ReadTimeout:           ioTimeout,
+		WriteTimeout:          ioTimeout,
+		PoolTimeout:           poolTimeout,
+		ConnMaxIdleTime:       idleTimeout,
+		ContextTimeoutEnabled: true,
+	}
+	if !o.IsClusterMode { // the cluster client has a loop of its own around each command
+		o.MaxRetries = getRetries
+	}
+	if transport == "rediss" {
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // the dialer adds the server's name
+	}
+	if err := parseAuthority(o, authority, kind); err != nil {
+		return address{}, err
+	}
+	a := address{options: o, prefix: defaultPrefix}
+	path, query, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "?")
+	if err := parsePath(o, path, kind); err != nil {
+		return address{}, err
+	}
+	if err := parseQuery(&a, query, kind); err != nil {
+		return address{}, err
+	}
+	if o.IsClusterMode && o.DB != 0 {
+		return address{}, errors.New("a cluster has no database but 0; leave db out")
+	}
+	return a, nil
+}
+
+// parseAuthority reads user:password@host:port,host:port.
+func parseAuthority(o *redis.UniversalOptions, authority, kind string) error {
+	hosts := authority
+	if at := strings.LastIndex(authority, "@"); at >= 0 {
+		user, password, _ := strings.Cut(authority[:at], ":")
+		hosts = authority[at+1:]
+		var err1, err2 error
+		o.Username, err1 = url.PathUnescape(user)
+		o.Password, err2 = url.PathUnescape(password)
+		if err1 != nil || err2 != nil {
+			return errors.New("user or password has a '%' that is not followed by two hexadecimal digits; write it as %25")
+		}
+	}
+	port := "6379"
+	if kind == "sentinel" {
+		port = "26379"
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		addr, err := hostPort(host, port)
+		if err != nil {
+			return err
+		}
+		o.Addrs = append(o.Addrs, addr)
+	}
+	if kind == "" && len(o.Addrs) > 1 {
+		return errors.New("several hosts are for redis+sentinel:// and redis+cluster://; this one takes a single host")
+	}
+	return nil
+}
+
+// hostPort reads host, host:port, [IPv6] or [IPv6]:port.
+func hostPort(text, port string) (string, error) {
+	// The parser of a URL knows all the forms; it sees nothing secret here.
+	u, err := url.Parse("//" + text)
+	if err != nil || u.Host != text || u.Hostname() == "" {
+		return "", errors.New("hosts should be written host:port, separated by commas")
+	}
+	if u.Port() != "" {
+		port = u.Port()
+	}
+	return net.JoinHostPort(u.Hostname(), port), nil
+}
+
+// parsePath reads the database number, or the name of Sentinel's master.
+func parsePath(o *redis.UniversalOptions, path, kind string) error {
+	switch {
+	case kind == "sentinel":
+		if path == "" || strings.Contains(path, "/") {
+			return errors.New("the path should be the name of the master that the sentinels watch, as in redis+sentinel://host:26379/mymaster")
+		}
+		o.MasterName = path
+		return nil
+	case path == "":
+		return nil
+	default:
+		return parseDB(o, path)
+	}
+}
+
+func parseDB(o *redis.UniversalOptions, text string) error {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return fmt.Errorf("the database should be a number such as 0, not %q", text)
+	}
+	o.DB = int(n)
+	return nil
+}
+
+func parseQuery(a *address, query, kind string) error {
+	q, err := url.ParseQuery(query)
+	if err != nil {
+		return errors.New("the part after '?' should be name=value, separated by '&'")
+	}
+	for name, values := range q {
+		value := values[len(values)-1]
+		switch {
+		case name == "prefix":
+			if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+				return fmt.Errorf("prefix should be printable ASCII without spaces, not %q", value)
+			}
+			a.prefix = value
+		case name == "db":
+			if err := parseDB(a.options, value); err != nil {
+				return err
+			}
+		case name == "sentinel_auth" && kind == "sentinel":
+			same, err := strconv.ParseBool(value)
+			if err != nil {
+				return fmt.Errorf("sentinel_auth should be true or false, not %q", value)
+			}
+			if same {
+				a.options.SentinelUsername, a.options.SentinelPassword = a.options.Username, a.options.Password
+			}
+		default:
+			return fmt.Errorf("parameter %q is not known; prefix, db and, for redis+sentinel, sentinel_auth are", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,49 @@
+package tenant
+
+import (
+	"context"
+	"net/http"
+)
+
+// Handler answers one route for one tenant. An error it returns is written and
+// logged in one place, in the form the route's Audience reads; it must not have
+// written anything then.
+type Handler func(w http.ResponseWriter, r *http.Request, t *Tenant) error
+
+// Route is a path that every tenant answers. The endpoint packages return
+// theirs, package core mounts them in one list, and package metadata generates
+// the discovery documents from the same list: what is advertised is mounted.
+type Route struct {
+	Path      string   // below the tenant's URL
+	Methods   []string // the others get 405
+	Advertise string   // member of the authorization server metadata that holds this route's URL, if any
+	Audience  Audience
+	Handle    Handler
+}
+
+// Audience says who reads a route's answers: it decides the form of errors and
+// which browser scripts may see an answer (CORS).
+type Audience int
+
+const (
+	// People look at pages; no script of another origin may read them.
+	People Audience = iota
+	// Programs read JSON, from any origin: metadata is public, and callers of
+	// the endpoints prove themselves in the request (no cookie is read there).
+	Programs
+	// MCPClients talk to the protected resource.
+	MCPClients
+)
+
+type contextKey struct{}
+
+// NewContext returns a context that carries t.
+func NewContext(ctx context.Context, t *Tenant) context.Context {
+	return context.WithValue(ctx, contextKey{}, t)
+}
+
+// FromContext returns the tenant NewContext put in, or nil.
+func FromContext(ctx context.Context) *Tenant {
+	t, _ := ctx.Value(contextKey{}).(*Tenant)
+	return t
+}

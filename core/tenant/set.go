@@ -1,0 +1,98 @@
+package tenant
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Set finds tenants. It is immutable: a reload builds a new one. A lookup
+// costs one map access per path segment, whatever the number of tenants.
+type Set struct {
+	byName map[string]*Tenant
+	byURL  map[string]*Tenant // host ‖ path of the issuer
+	depth  int                // most path segments an issuer has
+}
+
+// NewSet checks the tenants and returns them as a Set, or every fault found.
+func NewSet(tenants ...*Tenant) (*Set, error) {
+	s := &Set{byName: map[string]*Tenant{}, byURL: map[string]*Tenant{}}
+	var faults []error
+	for _, t := range tenants {
+		if err := t.validate(); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		u, _ := url.Parse(t.Issuer) // validated above
+		key := bareHost(u.Host) + u.Path
+		if other := s.byURL[key]; other != nil {
+			faults = append(faults, fmt.Errorf("tenants %s and %s have the same URL %s", other.Name, t.Name, t.Issuer))
+		}
+		if s.byName[t.Name] != nil {
+			faults = append(faults, fmt.Errorf("two tenants are named %s", t.Name))
+		}
+		s.byName[t.Name], s.byURL[key] = t, t
+		s.depth = max(s.depth, strings.Count(u.Path, "/"))
+	}
+	return s, errors.Join(faults...)
+}
+
+// Len is the number of tenants.
+func (s *Set) Len() int { return len(s.byName) }
+
+// Get returns the tenant of that name, or nil.
+func (s *Set) Get(name string) *Tenant { return s.byName[name] }
+
+// All calls f for every tenant, in no order.
+func (s *Set) All(f func(*Tenant)) {
+	for _, t := range s.byName {
+		f(t)
+	}
+}
+
+// Lookup finds the tenant that a request's Host header and URL path address,
+// and the path that remains below the tenant: "/music/token" is "/token" of
+// the tenant at /music, and "/.well-known/oauth-authorization-server/music",
+// the form in which RFC 8414 §3.1 and RFC 9728 §3.1 put the issuer's path
+// last, is "/.well-known/oauth-authorization-server" of the same. A well-known
+// path below the tenant, which some clients ask for, reads alike.
+func (s *Set) Lookup(host, path string) (t *Tenant, route string, ok bool) {
+	host = bareHost(strings.ToLower(host))
+	if rest, found := strings.CutPrefix(path, "/.well-known/"); found {
+		name, below, _ := strings.Cut(rest, "/")
+		if below != "" || strings.HasSuffix(rest, "/") {
+			below = "/" + below
+		}
+		t, remainder := s.longest(host, below)
+		return t, "/.well-known/" + name + remainder, t != nil
+	}
+	t, route = s.longest(host, path)
+	return t, route, t != nil
+}
+
+// longest finds the tenant with the longest path that path starts with, by
+// whole segments.
+func (s *Set) longest(host, path string) (*Tenant, string) {
+	end := 0
+	for range s.depth { // the end of the depth-th segment
+		next := strings.IndexByte(path[min(end+1, len(path)):], '/')
+		if next < 0 {
+			end = len(path)
+			break
+		}
+		end += 1 + next
+	}
+	for ; end > 0; end = strings.LastIndexByte(path[:end], '/') {
+		if t := s.byURL[host+path[:end]]; t != nil {
+			return t, path[end:]
+		}
+	}
+	return s.byURL[host], path
+}
+
+// bareHost drops a scheme's own port, which clients may or may not write.
+func bareHost(host string) string {
+	host = strings.TrimSuffix(host, ":443")
+	return strings.TrimSuffix(host, ":80")
+}

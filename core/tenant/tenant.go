@@ -1,0 +1,136 @@
+// Package tenant says what a tenant is: one MCP-facing issuer with its own
+// URL, resource, provider and policy. It owns the Tenant value, the routes a
+// tenant answers, and the immutable Set that finds a tenant by host and path.
+// It leaves reading configuration to package config and cmd, and what the
+// routes do to the endpoint packages.
+package tenant
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// Tenant is one issuer. It does not change once it is in a Set.
+type Tenant struct {
+	Name        string // key in the config and in stored records: letters, digits, '.', '_', '-'
+	DisplayName string // for people
+	Issuer      string // the tenant's URL, no trailing slash; byte-equal wherever it appears (RFC 8414 §3.3)
+	Provider    upstream.Provider
+	Scopes      []string // what clients may ask for; the upstream is asked for the same words; none: see Offered
+	Backend     *url.URL // the MCP server behind the gateway
+	Clients     []Client
+	Redirects   oauth.RedirectPolicy
+	Lifetimes   Lifetimes
+}
+
+// Client is an OAuth client that the operator wrote into the config.
+type Client struct {
+	ID           string
+	Name         string
+	Secret       seal.Secret // empty: a public client
+	RedirectURIs []string
+}
+
+// Lifetimes bound what a login leaves behind.
+type Lifetimes struct {
+	Session     time.Duration // from /authorize to the redirect back
+	Code        time.Duration // authorization code
+	Access      time.Duration // access token
+	Refresh     time.Duration // grant, counted anew at each refresh
+	ReuseWindow time.Duration // how long a refresh token just rotated is answered again instead of being taken for theft
+}
+
+// DefaultLifetimes are the values for whatever a config leaves out.
+func DefaultLifetimes() Lifetimes {
+	return Lifetimes{
+		Session:     10 * time.Minute,
+		Code:        5 * time.Minute,
+		Access:      24 * time.Hour,
+		Refresh:     30 * 24 * time.Hour,
+		ReuseWindow: 2 * time.Minute,
+	}
+}
+
+// MCPPath is where the gateway of every tenant listens, below its issuer.
+const MCPPath = "/mcp"
+
+// Resource is the identifier of the tenant's protected resource (RFC 9728
+// §1.2): the URL that a user pastes into a client.
+func (t *Tenant) Resource() string { return t.Issuer + MCPPath }
+
+// Accepts tells whether a resource indicator names this tenant's resource. The
+// issuer itself is a second spelling of it: clients that found only the
+// metadata at the tenant's root send that.
+func (t *Tenant) Accepts(resource string) bool {
+	return oauth.SameResource(resource, t.Resource()) || oauth.SameResource(resource, t.Issuer)
+}
+
+// ResourceMetadata is the URL of the protected resource metadata: the
+// well-known part stands between host and path (RFC 9728 §3.1).
+func (t *Tenant) ResourceMetadata() string {
+	return t.origin() + "/.well-known/oauth-protected-resource" + t.Path() + MCPPath
+}
+
+// Offered is what clients may ask for: the tenant's scopes, or what the
+// provider asks for by default.
+func (t *Tenant) Offered() []string {
+	if len(t.Scopes) > 0 {
+		return t.Scopes
+	}
+	return t.Provider.Describe().DefaultScopes
+}
+
+// Path is the path of the issuer: empty, or starting with a slash.
+func (t *Tenant) Path() string { return strings.TrimPrefix(t.Issuer, t.origin()) }
+
+// Secure tells whether the tenant is reached over https. Only a loopback
+// tenant may be without.
+func (t *Tenant) Secure() bool { return strings.HasPrefix(t.Issuer, "https://") }
+
+func (t *Tenant) origin() string {
+	scheme := strings.Index(t.Issuer, "://") + 3
+	if slash := strings.IndexByte(t.Issuer[scheme:], '/'); slash >= 0 {
+		return t.Issuer[:scheme+slash]
+	}
+	return t.Issuer
+}
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// validate tells what is wrong with a tenant. Config checks more, and earlier,
+// with the place where it stands; this is what core itself relies on.
+func (t *Tenant) validate() error {
+	u, err := url.Parse(t.Issuer)
+	switch {
+	case !nameForm.MatchString(t.Name):
+		return fmt.Errorf("tenant %q: a name is 1 to 63 letters, digits, '.', '_' or '-'", t.Name)
+	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
+		return fmt.Errorf("tenant %s: %q is no http(s) URL", t.Name, t.Issuer)
+	case u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(t.Issuer, "/"):
+		// RFC 8414 §2: an issuer has no query and no fragment.
+		return fmt.Errorf("tenant %s: the URL %q must have no query, fragment, user or trailing slash", t.Name, t.Issuer)
+	case u.Host != strings.ToLower(u.Host) || u.Path != u.EscapedPath():
+		return fmt.Errorf("tenant %s: the URL %q must be written in its plain form, host in lower case", t.Name, t.Issuer)
+	case t.Provider == nil:
+		return fmt.Errorf("tenant %s: no provider", t.Name)
+	case t.Backend == nil:
+		return fmt.Errorf("tenant %s: no backend", t.Name)
+	}
+	var faults []error
+	l := t.Lifetimes
+	for _, d := range []time.Duration{l.Session, l.Code, l.Access, l.Refresh} {
+		if d <= 0 {
+			faults = append(faults, fmt.Errorf("tenant %s: every lifetime must be positive", t.Name))
+			break
+		}
+	}
+	return errors.Join(faults...)
+}

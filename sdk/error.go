@@ -1,0 +1,161 @@
+package sdk
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/sdk/abi"
+)
+
+// Error ends a conversation without a result. Message may be shown to the
+// user; Detail reaches the log and no further.
+type Error struct {
+	Kind       string // one of the Kind constants of package abi
+	Message    string
+	Detail     string
+	RetryAfter int // seconds; 0: unknown
+}
+
+// Error is for tests and logs.
+func (e *Error) Error() string {
+	s := e.Kind
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	if e.Detail != "" {
+		s += " (" + e.Detail + ")"
+	}
+	return s
+}
+
+// Fail returns an Error of the kind with the words that go with it when the
+// user need not know more. Kinds read from a table go here; code that knows
+// its kind uses the functions below.
+func Fail(kind, detail string) *Error {
+	return &Error{Kind: kind, Message: messages(kind), Detail: detail}
+}
+
+// AccessDenied: the user said no at the upstream.
+func AccessDenied(message, detail string) *Error {
+	return &Error{Kind: abi.KindAccessDenied, Message: message, Detail: detail}
+}
+
+// InvalidGrant: the code or refresh token is dead, and with it the grant.
+// Return it only if the upstream said so.
+func InvalidGrant(message, detail string) *Error {
+	return &Error{Kind: abi.KindInvalidGrant, Message: message, Detail: detail}
+}
+
+// InvalidScope: the upstream refuses the scopes.
+func InvalidScope(message, detail string) *Error {
+	return &Error{Kind: abi.KindInvalidScope, Message: message, Detail: detail}
+}
+
+// InteractionRequired: the user must act at the upstream first.
+func InteractionRequired(message, detail string) *Error {
+	return &Error{Kind: abi.KindInteractionRequired, Message: message, Detail: detail}
+}
+
+// RateLimited: the same again later; after is rounded up to a second, and 0 if
+// the upstream did not say.
+func RateLimited(after time.Duration, message, detail string) *Error {
+	return &Error{Kind: abi.KindRateLimited, Message: message, Detail: detail, RetryAfter: int((after + time.Second - 1) / time.Second)}
+}
+
+// Unavailable: the upstream is down or answers nonsense; nothing is lost.
+func Unavailable(message, detail string) *Error {
+	return &Error{Kind: abi.KindUnavailable, Message: message, Detail: detail}
+}
+
+// Misconfigured: settings, client identifier or secret are wrong.
+func Misconfigured(message, detail string) *Error {
+	return &Error{Kind: abi.KindMisconfigured, Message: message, Detail: detail}
+}
+
+// Bug: the provider is at fault.
+func Bug(message, detail string) *Error {
+	return &Error{Kind: abi.KindBug, Message: message, Detail: detail}
+}
+
+// OAuthError translates an error code of an authorization or token endpoint
+// (RFC 6749 §4.1.2.1 and §5.2, OpenID Connect Core §3.1.2.6) and its
+// description. A code nobody defined becomes Unavailable: what is not
+// understood must not end a grant.
+func OAuthError(code, description string) *Error {
+	return Fail(oauthKind(code), UpstreamText(code, description))
+}
+
+func oauthKind(code string) string {
+	switch code {
+	case "access_denied":
+		return abi.KindAccessDenied
+	case "invalid_grant":
+		return abi.KindInvalidGrant
+	case "invalid_scope":
+		return abi.KindInvalidScope
+	case "interaction_required", "login_required", "consent_required", "account_selection_required":
+		return abi.KindInteractionRequired
+	case "slow_down": // RFC 8628 §3.5
+		return abi.KindRateLimited
+	case "invalid_client", "unauthorized_client", "unsupported_response_type", "unsupported_grant_type", "redirect_uri_mismatch":
+		return abi.KindMisconfigured
+	case "invalid_request":
+		return abi.KindBug
+	}
+	return abi.KindUnavailable
+}
+
+// UpstreamText joins an upstream's error code and description to one line for
+// a detail: printable, and cut after 300 bytes.
+func UpstreamText(code, description string) string {
+	s := "upstream says " + code
+	if description != "" {
+		s += ": " + description
+	}
+	return oneLine(s)
+}
+
+func oneLine(s string) string {
+	if len(s) > 300 {
+		s = s[:300] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+}
+
+// messages are the words for a user who need not know more.
+func messages(kind string) string {
+	switch kind {
+	case abi.KindAccessDenied:
+		return "Access was not granted."
+	case abi.KindInvalidGrant:
+		return "The connection has ended. Please connect again."
+	case abi.KindInvalidScope:
+		return "The upstream does not grant the permissions asked for."
+	case abi.KindInteractionRequired:
+		return "The upstream needs you to sign in there first."
+	case abi.KindRateLimited:
+		return "The upstream is receiving too many requests. Please try again later."
+	case abi.KindUnavailable:
+		return "The upstream does not answer as expected. Please try again later."
+	case abi.KindMisconfigured:
+		return "The connection to the upstream is not set up correctly."
+	}
+	return "The provider of this upstream failed."
+}
+
+// asError makes any error one that can be sent. What is no *Error is a bug.
+func asError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok && e != nil {
+		if e.Kind == "" {
+			return Fail(abi.KindBug, "an error without a kind: "+e.Error())
+		}
+		return e
+	}
+	return Fail(abi.KindBug, oneLine(err.Error()))
+}
