@@ -257,3 +257,17 @@ func TestExamples(t *testing.T) {
 		}
 	}
 }
+
+// TestAliasesAreBounded: every line doubles what the one above stands for.
+func TestAliasesAreBounded(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("keys: [k]\ntenants: { octo: { settings: {\n  a0: &a0 { x: 1 },\n")
+	for i := range 40 {
+		fmt.Fprintf(&text, "  a%d: &a%d { x: *a%d, y: *a%d },\n", i+1, i+1, i, i)
+	}
+	text.WriteString("} } }\n")
+	_, err := Load(Options{Files: []string{write(t, "a.yaml", text.String())}})
+	if err == nil || strings.Count(err.Error(), "\n") > 0 || !strings.Contains(err.Error(), "aliases stand for too many values") {
+		t.Errorf("Load: %v", err)
+	}
+}

@@ -58,7 +58,7 @@ func (l *loader) addEnviron() {
 			p := envPath(name)
 			v, what := l.fromEnv(p, text)
 			if other := cmp.Or(vars.covering(p), vars.above[p.id()]); what == nil && other != "" {
-				what = &problem{"sets the same as $" + other, "set one of them"}
+				what = &problem{"sets the same as $" + printable(other), "set one of them"}
 			}
 			if what != nil {
 				l.report("$"+name, 0, p, *what)
@@ -107,7 +107,7 @@ func envName(p path) string {
 			parts[i] = strings.ToUpper(parts[i])
 		}
 	}
-	return envPrefix + strings.Join(parts, envLevel)
+	return printable(envPrefix + strings.Join(parts, envLevel))
 }
 
 // fromEnv reads the text of a variable as what the key at p takes.

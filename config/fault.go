@@ -22,7 +22,7 @@ type Fault struct {
 // String returns the fault as one line: source:line: path: problem; remedy.
 func (f Fault) String() string {
 	var b strings.Builder
-	b.WriteString(f.Source)
+	b.WriteString(printable(f.Source))
 	if f.Line > 0 {
 		fmt.Fprintf(&b, ":%d", f.Line)
 	}

@@ -1,12 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
-	"github.com/knadh/koanf/providers/confmap"
+	"github.com/knadh/koanf/maps"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 )
@@ -68,10 +69,14 @@ type layer struct {
 	file string
 }
 
-// Read and ReadBytes make a layer a koanf.Provider.
-func (ly *layer) Read() (map[string]any, error) { return ly.tree, nil }
+// tree is values by key, as a koanf.Provider.
+type tree map[string]any
 
-func (*layer) ReadBytes() ([]byte, error) { panic("config: a layer is no byte stream") }
+// Read returns the tree itself, not a copy.
+func (t tree) Read() (map[string]any, error) { return t, nil }
+
+// ReadBytes fails: a tree is no byte stream.
+func (tree) ReadBytes() ([]byte, error) { return nil, errors.ErrUnsupported }
 
 func (l *loader) load(opts Options) (*Config, error) {
 	l.environ = environ(opts.Environ)
@@ -100,26 +105,22 @@ func (l *loader) load(opts Options) (*Config, error) {
 }
 
 // merge checks the layers' shape, lays them over one another, interpolates,
-// and decodes the outcome into cfg.
+// and decodes the outcome into cfg. All layers go in by one koanf Load: each
+// Load indexes the whole tree anew, which ten thousand tenants would notice.
 func (l *loader) merge(cfg *Config) error {
 	trees := make([]map[string]any, len(l.layers))
 	for i, ly := range l.layers {
-		tree, _ := l.shape(ly, nil, l.schema, ly.tree).(map[string]any)
-		ly.tree, trees[i] = tree, tree
+		trees[i], _ = l.shape(ly, nil, l.schema, ly.tree).(map[string]any)
 	}
 	ko := koanf.New(delimiter)
-	err := ko.Load(confmap.Provider(l.schema.defaults(trees), ""), nil)
-	for _, ly := range l.layers {
-		if err == nil {
-			err = ko.Load(ly, nil)
+	err := ko.Load(tree(l.schema.defaults(trees)), nil, koanf.WithMergeFunc(func(defaults, merged map[string]any) error {
+		maps.Merge(defaults, merged)
+		for _, higher := range trees {
+			maps.Merge(higher, merged)
 		}
-	}
-	if err == nil {
-		err = ko.Load(&layer{}, nil, koanf.WithMergeFunc(func(_, merged map[string]any) error {
-			l.resolve(nil, l.schema, merged)
-			return nil
-		}))
-	}
+		l.resolve(nil, l.schema, merged)
+		return nil
+	}))
 	if err == nil {
 		err = ko.UnmarshalWithConf("", cfg, koanf.UnmarshalConf{DecoderConfig: decoderConfig()})
 	}
@@ -132,14 +133,12 @@ func (l *loader) merge(cfg *Config) error {
 }
 
 // decoderConfig is strict where koanf's default is lenient. Giving one at all
-// drops koanf's default hooks, so those in use here are restated.
+// drops koanf's default hooks; of those, the one that secrets need is restated,
+// and durations are parsed by then, with their bounds.
 func decoderConfig() *mapstructure.DecoderConfig {
 	return &mapstructure.DecoderConfig{
 		ErrorUnused: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(
-			mapstructure.StringToTimeDurationHookFunc(),
-			mapstructure.TextUnmarshallerHookFunc(),
-		),
+		DecodeHook:  mapstructure.TextUnmarshallerHookFunc(),
 	}
 }
 

@@ -97,7 +97,8 @@ const maxAliased = 1_000_000
 type yamlReader struct {
 	report  func(*yaml.Node, path, problem)
 	within  []*yaml.Node // the aliases' targets being read
-	aliased int
+	aliased int          // values read there
+	tooMany bool
 }
 
 func (r *yamlReader) value(p path, n *yaml.Node) any {
@@ -128,11 +129,11 @@ func (r *yamlReader) alias(p path, n *yaml.Node) any {
 			return nil
 		}
 	}
-	if r.aliased >= maxAliased {
-		if r.aliased == maxAliased {
+	if r.aliased > 1<<62 {
+		if !r.tooMany {
 			r.report(n, p, problem{"aliases stand for too many values", ""})
-			r.aliased++
 		}
+		r.tooMany = true
 		return nil
 	}
 	r.within = append(r.within, n.Alias)

@@ -188,6 +188,15 @@ func (s *Store) Delete(ctx context.Context, tenantName, id string) error {
 	return s.records.Delete(ctx, tenantName, id)
 }
 
+// DeleteAll ends every grant of a tenant and returns how many there were.
+func (s *Store) DeleteAll(ctx context.Context, tenantName string) (n int, err error) {
+	err = s.records.IDs(ctx, tenantName, func(id string) error {
+		n++
+		return s.records.Delete(ctx, tenantName, id)
+	})
+	return n, err
+}
+
 // update changes the record of a token; a record that is not there is a
 // refusal.
 func (s *Store) update(ctx context.Context, t *tenant.Tenant, tok token, f func(*Record) (time.Duration, error)) (Record, error) {

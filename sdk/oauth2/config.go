@@ -56,7 +56,7 @@ type TokenAnswer struct {
 	ExpiresAt        string // pointer to seconds or milliseconds since 1970, or RFC 3339; default: there is none
 	RefreshExpiresIn string // pointer to seconds; default /refresh_expires_in
 	Scope            string // pointer to text or an array; default /scope
-	ScopeSeparators  string // each character separates; default a space
+	ScopeSeparators  string // each character separates; default a space and ScopeSeparator
 }
 
 // Failure says how an error looks, whatever the status it comes with.
@@ -94,7 +94,7 @@ func (c Config) filled() Config {
 		{&c.Token.ExpiresIn, "/expires_in"},
 		{&c.Token.RefreshExpiresIn, "/refresh_expires_in"},
 		{&c.Token.Scope, "/scope"},
-		{&c.Token.ScopeSeparators, " "},
+		{&c.Token.ScopeSeparators, " " + c.ScopeSeparator},
 		{&c.Failure.Code, "/error"},
 		{&c.Failure.Description, "/error_description"},
 		{&c.Identity.ID, "/sub"},

@@ -71,21 +71,21 @@ func TestConflictsCommitNothing(t *testing.T) {
 
 func TestGivingUpInTheQueueChangesNothing(t *testing.T) {
 	d := mustOpen(t, newPath(t), newClock())
-	tx, err := d.db.Begin(true) // a commit that takes long
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := &op{done: make(chan struct{}), apply: func(t *txn) (error, error) { return nil, t.put("first", nil, time.Hour) }}
-	d.ops <- first // the writer now waits for the transaction above
+	under, release := make(chan struct{}), make(chan struct{})
+	slow := &op{done: make(chan struct{}), apply: func(*txn) (error, error) {
+		close(under) // its batch is closed now
+		<-release
+		return nil, nil
+	}}
+	d.ops <- slow
+	<-under
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if err := d.Swap(ctx, "second", nil, []byte("v"), time.Hour); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Swap = %v", err)
 	}
-	if err := tx.Rollback(); err != nil {
-		t.Fatal(err)
-	}
-	<-first.done
+	close(release)
+	<-slow.done
 	swap(t, d, "third", nil, "v", time.Hour)
 	if _, err := d.Get(t.Context(), "second"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get of what was given up = %v", err)

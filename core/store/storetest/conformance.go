@@ -165,16 +165,17 @@ func keysAreApart(t *testing.T, e Engine) {
 
 func valuesAreCopied(t *testing.T, e Engine) {
 	d := e.Open(t)
-	given := []byte("value")
+	want := bytes.Repeat([]byte("v"), 64<<10) // too large to share a page with others
+	given := bytes.Clone(want)
 	put(t, d, "k", nil, given)
 	given[0] = 'X'
-	holds(t, d, "k", []byte("value"))
+	holds(t, d, "k", want)
 	got, err := d.Get(t.Context(), "k")
 	if err != nil {
 		t.Fatal(err)
 	}
 	got[0] = 'X'
-	holds(t, d, "k", []byte("value"))
+	holds(t, d, "k", want)
 }
 
 func scanLists(t *testing.T, e Engine) {

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func checkCommand(sys system) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "check -c FILE",
+		Short:   "Do all that serve does, but listen",
+		Long:    "Check reads the configuration, opens the store, loads the plugins and has them\njudge their settings. Whatever is wrong is printed, all of it, and nothing is\nleft behind.",
+		Example: "  sallyport check -c sallyport.yaml",
+		Args:    cobra.NoArgs,
+	}
+	files := configFlags(cmd)
+	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
+		cfg, err := loadConfig(cmd, sys, *files)
+		if err != nil {
+			return err
+		}
+		d, err := assemble(cmd.Context(), cfg, sys)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "ok: %d tenants, %d plugins\n", d.server.Tenants().Len(), len(d.host.Modules()))
+		return d.close()
+	})
+	return cmd
+}

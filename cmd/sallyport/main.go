@@ -1,0 +1,81 @@
+// Command sallyport is the OAuth gateway for remote MCP servers. Package main
+// reads the command line and wires packages config, core and plugins together;
+// it is the only place that sees all three. Each verb has a file of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // the verb ran and did not succeed
+	exitUsage  = 2 // the command line makes no sense
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], system{os.Stdout, os.Stderr, os.Environ()})
+	stop()
+	os.Exit(code)
+}
+
+// system is what a verb sees of the process around it.
+type system struct {
+	out, err io.Writer
+	environ  []string
+}
+
+// failure marks errors of a verb that ran, as against a wrong command line.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+// verb adapts a function to cobra and marks its errors.
+func verb(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := f(cmd, args); err != nil {
+			return failure{err}
+		}
+		return nil
+	}
+}
+
+// run is the whole program.
+func run(ctx context.Context, args []string, sys system) int {
+	root := &cobra.Command{
+		Use:           "sallyport",
+		Short:         "The OAuth gateway for remote MCP servers",
+		Long:          "Sallyport puts OAuth in front of remote MCP servers: towards MCP clients it is an\nauthorization server, towards the service behind it is a client, and what is\nparticular about that service is a plugin.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetArgs(args)
+	root.SetOut(sys.out)
+	root.SetErr(sys.err)
+	root.AddCommand(serveCommand(sys), checkCommand(sys), demoCommand(sys), keyCommand(), pluginCommand(), versionCommand())
+
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, new(failure)):
+		fmt.Fprintf(sys.err, "sallyport: %v\n", err)
+		return exitFailed
+	default:
+		fmt.Fprintf(sys.err, "sallyport: %v\nTry: sallyport --help\n", err)
+		return exitUsage
+	}
+}

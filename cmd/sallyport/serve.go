@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+)
+
+// drainTime is how long open streams may go on after SIGTERM.
+const drainTime = 10 * time.Second
+
+func serveCommand(sys system) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve -c FILE",
+		Short: "Run the gateway",
+		Example: "  sallyport serve -c sallyport.yaml\n" +
+			"  sallyport serve -c base.yaml -c tenants.yaml --listen :8080 --log-format json",
+		Args: cobra.NoArgs,
+	}
+	files := configFlags(cmd)
+	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
+		cfg, err := loadConfig(cmd, sys, *files)
+		if err != nil {
+			return err
+		}
+		d, err := assemble(cmd.Context(), cfg, sys)
+		if err != nil {
+			return err
+		}
+		return errors.Join(d.serve(cmd.Context(), nil), d.close())
+	})
+	return cmd
+}
+
+// serve listens and answers until ctx ends, then drains. ready is called with
+// the front door's address once both listeners are open.
+func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
+	front, err := listen(d.cfg.Server.Listen, "server/listen", "--listen")
+	if err != nil {
+		return err
+	}
+	listeners := []net.Listener{front}
+	handlers := []http.Handler{d.server}
+	if address := d.cfg.Server.OperatorListen; address != "" && address != "off" {
+		operator, err := listen(address, "server/operator_listen", "--operator-listen")
+		if err != nil {
+			return errors.Join(err, front.Close())
+		}
+		listeners, handlers = append(listeners, operator), append(handlers, d.server.Operator())
+		d.log.Info("operator listener", "address", operator.Addr().String())
+	}
+	d.log.Info("serving", "address", front.Addr().String(), "tenants", d.server.Tenants().Len(), "version", version())
+	if ready != nil {
+		ready(front.Addr())
+	}
+	return serveAll(ctx, d.log, listeners, handlers)
+}
+
+// serveAll runs a server a listener until ctx ends or one fails.
+func serveAll(ctx context.Context, log hclog.Logger, listeners []net.Listener, handlers []http.Handler) error {
+	failed := make(chan error, len(listeners))
+	var servers []*http.Server
+	for i, l := range listeners {
+		s := &http.Server{
+			Handler:           handlers[i],
+			ReadHeaderTimeout: 10 * time.Second,
+			IdleTimeout:       2 * time.Minute,
+			MaxHeaderBytes:    64 << 10,
+			ErrorLog:          log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+			// No read or write timeout: an SSE stream lasts as long as it lasts.
+		}
+		servers = append(servers, s)
+		go func() { failed <- s.Serve(l) }()
+	}
+	var errs []error
+	select {
+	case err := <-failed:
+		errs = append(errs, err)
+	case <-ctx.Done():
+		log.Info("stopping")
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer cancel()
+	for _, s := range servers {
+		if err := s.Shutdown(drain); err != nil {
+			log.Warn("streams cut off", "error", err)
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listen opens a TCP listener; the error says which key and flag choose it.
+func listen(address, key, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: the address %s is in use by another process; stop that one or choose another address with %s", key, address, flag)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w; choose another address with %s", key, err, flag)
+	}
+	return l, nil
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/config"
+	"github.com/sallyport/sallyport/core"
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/callback"
+	"github.com/sallyport/sallyport/core/fetch"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/store/bolt"
+	"github.com/sallyport/sallyport/core/store/redis"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/plugins"
+)
+
+// deployment is a configuration brought to life: everything serve needs but a
+// listener.
+type deployment struct {
+	cfg    *config.Config
+	log    hclog.Logger
+	store  store.Driver
+	host   *plugins.Host
+	server *core.Server
+	closes []func() error // in the order opened
+}
+
+// configFlags adds --config and the flags that override single keys.
+func configFlags(cmd *cobra.Command) *[]string {
+	files := cmd.Flags().StringArrayP("config", "c", nil, "YAML `file` with the configuration; may be given more than once")
+	config.Flags(cmd.Flags())
+	return files
+}
+
+// loadConfig reads the configuration that a command line names.
+func loadConfig(cmd *cobra.Command, sys system, files []string) (*config.Config, error) {
+	return config.Load(config.Options{Files: files, Environ: sys.environ, Flags: cmd.Flags()})
+}
+
+// assemble opens everything a configuration names. It reports all that is
+// wrong at once and leaves nothing open then.
+func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deployment, err error) {
+	d = &deployment{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+			d = nil
+		}
+	}()
+	d.log = hclog.New(&hclog.LoggerOptions{
+		Name: "sallyport", Level: hclog.LevelFromString(cfg.Log.Level), JSONFormat: cfg.Log.Format == "json", Output: sys.err,
+	})
+	auditLog, auditErr := d.openAudit(sys)
+	keys, keysErr := openKeys(cfg.Keys)
+	storeErr := d.openStore(ctx)
+	hostErr := d.openPlugins(ctx, sys)
+	if err := errors.Join(auditErr, keysErr, storeErr, hostErr); err != nil {
+		return d, err
+	}
+	tenants, err := d.tenants(ctx)
+	if err != nil {
+		return d, err
+	}
+	d.server, err = core.New(core.Config{Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog})
+	return d, err
+}
+
+// close releases everything, last opened first.
+func (d *deployment) close() error {
+	var errs []error
+	for _, c := range slices.Backward(d.closes) {
+		errs = append(errs, c())
+	}
+	d.closes = nil
+	return errors.Join(errs...)
+}
+
+func (d *deployment) openAudit(sys system) (*audit.Log, error) {
+	var w io.Writer
+	switch target := d.cfg.Audit; target {
+	case "off":
+		return nil, nil
+	case "stdout":
+		w = sys.out
+	case "stderr":
+		w = sys.err
+	default:
+		f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("audit: %w", err)
+		}
+		d.closes = append(d.closes, f.Close)
+		w = f
+	}
+	return audit.New(w, nil), nil
+}
+
+func openKeys(texts []config.Secret) (*seal.Keyring, error) {
+	var keys []seal.Key
+	var faults []error
+	for i, text := range texts {
+		key, err := seal.ParseKey(text.Reveal())
+		if err != nil {
+			faults = append(faults, fmt.Errorf("keys/%d: %w", i, err))
+			continue
+		}
+		keys = append(keys, key)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return seal.NewKeyring(keys...)
+}
+
+// openStore chooses the driver by the URL's scheme.
+func (d *deployment) openStore(ctx context.Context) (err error) {
+	address := d.cfg.Store.Reveal()
+	if path, ok := strings.CutPrefix(address, "bolt://"); ok {
+		d.store, err = bolt.Open(ctx, bolt.Config{Path: path})
+	} else {
+		d.store, err = redis.Open(ctx, address)
+	}
+	if err != nil {
+		d.store = nil // not an interface around a nil pointer
+		return err
+	}
+	d.closes = append(d.closes, d.store.Close)
+	return nil
+}
+
+func (d *deployment) openPlugins(ctx context.Context, sys system) (err error) {
+	d.host, err = plugins.New(ctx, plugins.Config{
+		Dirs:     []string{d.cfg.Plugins.Dir},
+		CacheDir: cacheDir(d.cfg.Plugins, d.log, sys.environ),
+		Fetch:    fetch.New(fetch.Config{PrivateHosts: d.cfg.Plugins.PrivateHosts, UserAgent: "sallyport/" + version()}),
+		Logger:   d.log.Named("plugins"),
+	})
+	if err != nil {
+		return err
+	}
+	d.closes = append(d.closes, func() error { return d.host.Close(context.WithoutCancel(ctx)) })
+	for _, fault := range d.host.Faults() {
+		d.log.Error("plugin refused", "file", fault.Path, "error", fault.Err)
+	}
+	return nil
+}
+
+// cacheDir is where compiled plugins are kept. Whoever can write there runs
+// code in this process, so it is never a shared place: without a home folder
+// there is no cache, and each start compiles anew.
+func cacheDir(p config.Plugins, log hclog.Logger, environ []string) string {
+	if p.CacheDir != "" {
+		return p.CacheDir
+	}
+	for _, name := range []string{"XDG_CACHE_HOME", "HOME"} {
+		for _, pair := range environ {
+			value, ok := strings.CutPrefix(pair, name+"=")
+			if !ok || !filepath.IsAbs(value) {
+				continue
+			}
+			if name == "HOME" {
+				value = filepath.Join(value, ".cache")
+			}
+			return filepath.Join(value, "sallyport")
+		}
+	}
+	log.Warn("compiled plugins are not kept: there is no home folder; set plugins/cache_dir for faster starts")
+	return ""
+}
+
+// tenants turns the config's tenants into core's, each with its provider.
+func (d *deployment) tenants(ctx context.Context) (*tenant.Set, error) {
+	var all []*tenant.Tenant
+	var faults []error
+	for name, c := range d.cfg.Tenants {
+		t, err := d.tenant(ctx, name, c)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		all = append(all, t)
+	}
+	set, err := tenant.NewSet(all...)
+	return set, errors.Join(append(faults, err)...)
+}
+
+func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (*tenant.Tenant, error) {
+	issuer := d.cfg.TenantURL(name)
+	provider, err := d.provider(ctx, name, issuer, c)
+	if err != nil {
+		return nil, fmt.Errorf("tenants/%s: %w", name, err)
+	}
+	backend, err := url.Parse(c.Backend)
+	if err != nil {
+		return nil, fmt.Errorf("tenants/%s/backend: %w", name, err)
+	}
+	t := &tenant.Tenant{
+		Name: name, DisplayName: c.Name, Issuer: issuer, Provider: provider, Scopes: c.Scopes, Backend: backend,
+		Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
+	}
+	if t.DisplayName == "" {
+		t.DisplayName = name
+	}
+	for _, known := range c.Clients {
+		t.Clients = append(t.Clients, tenant.Client{
+			ID: known.ID, Name: known.Name, Secret: seal.NewSecret(known.Secret.Reveal()), RedirectURIs: known.RedirectURIs,
+		})
+	}
+	t.Redirects.Hosts = append(t.Redirects.Hosts, c.Redirects.Hosts...)
+	t.Redirects.URIs = append(t.Redirects.URIs, c.Redirects.URIs...)
+	t.Redirects.AnyHTTPS = c.Redirects.AnyHTTPS
+	l := &t.Lifetimes
+	l.Code, l.Access, l.Refresh, l.ReuseWindow = c.Lifetimes.Code, c.Lifetimes.Access, c.Lifetimes.Refresh, c.Lifetimes.ReuseWindow
+	return t, nil
+}
+
+func (d *deployment) provider(ctx context.Context, name, issuer string, c config.Tenant) (upstream.Provider, error) {
+	module, err := d.host.Lookup(c.Provider)
+	if err != nil {
+		var have []string
+		for _, m := range d.host.Modules() {
+			have = append(have, m.Manifest().Name)
+		}
+		return nil, fmt.Errorf("provider: %w; in %s there are: %s", err, d.cfg.Plugins.Dir, strings.Join(slices.Compact(have), ", "))
+	}
+	return module.Bind(ctx, plugins.Binding{
+		Tenant: name, Settings: c.Settings, ClientID: c.ClientID, ClientSecret: seal.NewSecret(c.ClientSecret.Reveal()),
+		RedirectURI: issuer + callback.Path,
+	})
+}

@@ -1,0 +1,235 @@
+package plugins
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/plugins/wasi"
+	"github.com/sallyport/sallyport/sdk/abi"
+)
+
+// conversation is one call of an operation: the guest is run on the answers so
+// far until it returns a result. It belongs to one goroutine.
+type conversation struct {
+	*provider
+	op     string
+	input  abi.Raw
+	now    time.Time
+	seed   [32]byte
+	steps  []step
+	replay []step // kept by an earlier attempt, not yet asked for again
+	keep   *keeper
+	secret *redactor
+
+	log      *wasi.Log // of the last run
+	runs     int
+	requests int
+}
+
+// converse holds one conversation and returns the result's JSON. Every error
+// is an *upstream.Error.
+func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep *keeper) (abi.Raw, error) {
+	if err := p.module.acquire(); err != nil {
+		return nil, &upstream.Error{Kind: upstream.Unavailable, Err: err}
+	}
+	defer p.module.release()
+	ctx, cancel := context.WithTimeout(ctx, p.module.cfg.Limits.Conversation)
+	defer cancel()
+	c := &conversation{provider: p, op: op, input: input, keep: keep, secret: newRedactor(p.binding, input)}
+	c.now = time.UnixMilli(p.module.cfg.Now().UnixMilli()) // as the document and the journal have it
+	if _, err := io.ReadFull(p.module.cfg.Random, c.seed[:]); err != nil {
+		return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "no randomness for a seed", Err: err}
+	}
+	c.resume()
+	result, err := c.hold(ctx)
+	c.report(err)
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+func (c *conversation) hold(ctx context.Context) (abi.Raw, error) {
+	for {
+		out, body, err := c.turn(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case out.Result != nil:
+			return out.Result, nil
+		case out.Error != nil:
+			return nil, c.ended(ctx, out.Error)
+		case len(c.steps) >= c.module.cfg.Limits.Steps:
+			return nil, c.bug(fmt.Sprintf("it took more than %d steps", c.module.cfg.Limits.Steps))
+		}
+		s, err := c.answer(ctx, out, body)
+		if err != nil {
+			return nil, err
+		}
+		c.secret.learn(s.Body)
+		c.steps = append(c.steps, s)
+		if len(c.replay) > 0 {
+			c.replay = c.replay[1:]
+			continue
+		}
+		if err := c.keep.save(ctx, c); err != nil {
+			return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "the upstream's answer could not be kept", Err: err}
+		}
+	}
+}
+
+// turn runs the guest once on the answers so far.
+func (c *conversation) turn(ctx context.Context) (abi.Output, []byte, error) {
+	limits := c.module.cfg.Limits
+	doc, err := encodeInput(abi.Input{
+		ABI: abi.Version, Op: c.op, Now: c.now.UnixMilli(), Seed: hex.EncodeToString(c.seed[:]),
+		Tenant: c.binding.Tenant, Settings: c.settings,
+		Client: abi.Client{ID: c.binding.ClientID, RedirectURI: c.binding.RedirectURI},
+		Input:  c.input, StepsLeft: limits.Steps - len(c.steps),
+	}, c.steps)
+	if err != nil {
+		return abi.Output{}, nil, c.bug("the input cannot be written as JSON")
+	}
+	if len(doc) > maxInput {
+		return abi.Output{}, nil, &upstream.Error{Kind: upstream.Unavailable, Detail: fmt.Sprintf("the upstream's answers together exceed %d bytes", maxInput)}
+	}
+	c.runs++
+	c.log = wasi.NewLog(limits.Log)
+	raw, err := c.module.run(ctx, doc, wasi.NewSystem(c.now, c.seed, c.log))
+	if fault := guestFault(""); errors.As(err, &fault) {
+		return abi.Output{}, nil, c.bug(fault.Error())
+	} else if err != nil {
+		return abi.Output{}, nil, c.late(err)
+	}
+	out, body, err := decodeOutput(raw)
+	if err != nil {
+		return out, nil, c.bug(err.Error())
+	}
+	return out, body, nil
+}
+
+// answer gets the answer to a request or waits, or takes what an earlier
+// attempt kept if the provider asks for the very same.
+func (c *conversation) answer(ctx context.Context, out abi.Output, body []byte) (step, error) {
+	var digest string
+	if out.Request != nil {
+		digest = RequestDigest(out.Request, body)
+	}
+	if len(c.replay) > 0 {
+		if c.replay[0].RequestSHA256 != digest {
+			return step{}, c.bug(fmt.Sprintf("replay mismatch: step %d is not the request that was performed", len(c.steps)+1))
+		}
+		return c.replay[0], nil
+	}
+	if out.Request == nil {
+		return step{Step: abi.Step{Headers: []abi.Header{}}}, c.wait(ctx, time.Duration(min(out.WaitMS, 1<<40))*time.Millisecond)
+	}
+	s, err := c.perform(ctx, out.Request, body)
+	s.RequestSHA256 = digest
+	return s, err
+}
+
+// wait lets time pass while no instance is held. A wait that cannot end in
+// time is not begun.
+func (c *conversation) wait(ctx context.Context, d time.Duration) error {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
+		return &upstream.Error{Kind: upstream.Unavailable, Detail: fmt.Sprintf("the provider wants to wait %v, longer than a conversation may last", d), RetryAfter: d}
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return c.late(ctx.Err())
+	}
+}
+
+func (c *conversation) late(err error) error {
+	return &upstream.Error{Kind: upstream.Unavailable, Detail: fmt.Sprintf("the conversation did not end in time, at step %d", len(c.steps)+1), Err: err}
+}
+
+// bug is a failure of the provider itself, with its last words.
+func (c *conversation) bug(what string) error {
+	detail := fmt.Sprintf("plugin %s, %s: %s", c.name(), c.op, what)
+	if word := c.lastWord(); word != "" {
+		detail += "; it last said: " + word
+	}
+	return &upstream.Error{Kind: upstream.Bug, Detail: c.secret.clean(detail)}
+}
+
+// lastWord is the line of the log that tells most: how a Go runtime says that
+// it dies, or else the last one.
+func (c *conversation) lastWord() string {
+	if c.log == nil {
+		return ""
+	}
+	lines, _ := c.log.Lines()
+	for _, l := range lines {
+		if strings.HasPrefix(l, "panic:") || strings.HasPrefix(l, "fatal error:") {
+			return l
+		}
+	}
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[len(lines)-1]
+}
+
+var kinds = map[string]upstream.Kind{
+	abi.KindAccessDenied:        upstream.AccessDenied,
+	abi.KindInvalidGrant:        upstream.InvalidGrant,
+	abi.KindInvalidScope:        upstream.InvalidScope,
+	abi.KindInteractionRequired: upstream.InteractionRequired,
+	abi.KindRateLimited:         upstream.RateLimited,
+	abi.KindUnavailable:         upstream.Unavailable,
+	abi.KindMisconfigured:       upstream.Misconfigured,
+	abi.KindBug:                 upstream.Bug,
+}
+
+// ended turns the error a provider returned into ours. Whatever is not a bug
+// in reading is an answer understood, so it is not kept for another attempt.
+func (c *conversation) ended(ctx context.Context, e *abi.Error) error {
+	kind, ok := kinds[e.Kind]
+	if !ok {
+		return c.bug(fmt.Sprintf("it returned the unknown error kind %q", e.Kind))
+	}
+	if kind != upstream.Bug {
+		if err := c.keep.takeBack(ctx, c); err != nil {
+			return &upstream.Error{Kind: upstream.Unavailable, Detail: "the journal could not be changed", Err: err}
+		}
+	}
+	return &upstream.Error{
+		Kind:       kind,
+		Message:    c.secret.clean(e.Message),
+		Detail:     c.secret.clean(e.Detail),
+		RetryAfter: time.Duration(max(0, min(e.RetryAfter, 24*60*60))) * time.Second,
+	}
+}
+
+// report hands the log of the last run, which holds those of the runs before,
+// to the operator's log.
+func (c *conversation) report(err error) {
+	log := c.module.cfg.Logger
+	if !log.IsDebug() {
+		return
+	}
+	log = log.With("plugin", c.name(), "tenant", c.binding.Tenant)
+	if c.log != nil {
+		lines, lost := c.log.Lines()
+		if lost {
+			log.Debug("the provider's log is cut at its beginning")
+		}
+		for _, l := range lines {
+			log.Debug("provider: " + c.secret.clean(l))
+		}
+	}
+	log.Debug("conversation ended", "op", c.op, "runs", c.runs, "requests", c.requests, "failed", err != nil)
+}

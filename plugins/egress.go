@@ -1,0 +1,129 @@
+package plugins
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/core/fetch"
+	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/sdk/abi"
+)
+
+// attempts is how often an idempotent request is sent when nothing answers.
+const attempts = 2
+
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// perform sends a provider's request, client authentication added, to one of
+// the hosts it may reach, and returns the answer as a step.
+func (c *conversation) perform(ctx context.Context, r *abi.Request, body []byte) (step, error) {
+	if c.op == abi.OpDescribe || c.op == abi.OpCheck {
+		return step{}, c.bug("it asks for a request, which this operation may not")
+	}
+	policy := fetch.Policy{Hosts: c.hosts, MaxBody: int64(c.module.cfg.Limits.Answer), Timeout: c.module.cfg.Limits.Conversation}
+	for attempt := 1; ; attempt++ {
+		req, err := c.build(ctx, r, body)
+		if err != nil {
+			return step{}, err
+		}
+		c.requests++
+		started := time.Now()
+		res, err := c.module.cfg.Fetch.Do(ctx, req, policy)
+		c.note(req.URL.Host, res, time.Since(started))
+		switch {
+		case err == nil:
+			return stepOf(res), nil
+		case errors.Is(err, fetch.ErrTransport) && r.Idempotent && attempt < attempts && ctx.Err() == nil:
+			continue
+		}
+		return step{}, c.egressError(err)
+	}
+}
+
+// note logs that a request was made: the host, never the path or the query.
+func (c *conversation) note(host string, res *fetch.Response, took time.Duration) {
+	status := 0
+	if res != nil {
+		status = res.Status
+	}
+	c.module.cfg.Logger.Debug("upstream request", "plugin", c.name(), "tenant", c.binding.Tenant, "op", c.op,
+		"host", host, "status", status, "took", took.Round(time.Millisecond))
+}
+
+func (c *conversation) build(ctx context.Context, r *abi.Request, body []byte) (*http.Request, error) {
+	if !slices.Contains(methods, r.Method) {
+		return nil, c.bug(fmt.Sprintf("it asks for the method %q; the methods are %v", r.Method, methods))
+	}
+	u, err := url.Parse(r.URL)
+	if err != nil || u.Host == "" {
+		return nil, c.bug("it asks for something that is no URL")
+	}
+	header := http.Header{}
+	for _, h := range r.Headers {
+		if !validHeader(h) {
+			return nil, c.bug("it sets a header that HTTP has no room for")
+		}
+		header.Add(h[0], h[1])
+	}
+	if r.ClientAuth != nil {
+		// The rules for hosts come first: no credential is put into a request
+		// that may not leave.
+		if err := c.module.cfg.Fetch.CheckURL(u, c.hosts); err != nil {
+			return nil, c.egressError(err)
+		}
+		if body, err = c.authenticate(r.ClientAuth, header, body); err != nil {
+			return nil, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, c.bug("it asks for something that is no URL")
+	}
+	req.Header = header
+	return req, nil
+}
+
+// validHeader follows RFC 9110 §5.1 and §5.5.
+func validHeader(h abi.Header) bool {
+	const token = "!#$%&'*+-.^_`|~"
+	notToken := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(token, r))
+	}
+	notValue := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+	return h[0] != "" && !strings.ContainsFunc(h[0], notToken) && !strings.ContainsFunc(h[1], notValue)
+}
+
+// stepOf orders the headers, which come as a map, so that the document depends
+// on the answer alone.
+func stepOf(res *fetch.Response) step {
+	s := step{Step: abi.Step{Status: res.Status, Headers: []abi.Header{}, BodyLen: len(res.Body)}, Body: res.Body}
+	for _, name := range slices.Sorted(maps.Keys(res.Header)) {
+		for _, v := range res.Header[name] {
+			s.Headers = append(s.Headers, abi.Header{strings.ToLower(name), strings.ToValidUTF8(v, "\uFFFD")})
+		}
+	}
+	return s
+}
+
+// egressError says whose turn it is: what a setting can allow is the
+// operator's, what the provider must not ask is its author's, and the rest is
+// the upstream's.
+func (c *conversation) egressError(err error) error {
+	e := &upstream.Error{Kind: upstream.Unavailable, Err: err}
+	switch {
+	case errors.Is(err, fetch.ErrHostNotAllowed), errors.Is(err, fetch.ErrAddressNotAllowed), errors.Is(err, fetch.ErrScheme):
+		e.Kind = upstream.Misconfigured
+	case errors.Is(err, fetch.ErrHeader), errors.Is(err, fetch.ErrURL):
+		return c.bug(err.Error())
+	}
+	e.Detail = fmt.Sprintf("plugin %s, %s", c.name(), c.op)
+	return e
+}

@@ -1,0 +1,97 @@
+package plugins
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/sallyport/sallyport/core/fetch"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// githubDouble stands in for GitHub. It is ours and knows what we know of
+// GitHub; it proves the way through the boundary, not GitHub's behaviour.
+func githubDouble(t *testing.T) *httptest.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login/oauth/access_token", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer := map[string]any{"access_token": "gho_double", "token_type": "bearer", "scope": "read:user,repo"}
+		id, secret, basic := r.BasicAuth()
+		if !basic {
+			id, secret = r.FormValue("client_id"), r.FormValue("client_secret")
+		}
+		switch {
+		case id != "Iv1.double" || secret != "the-secret":
+			answer = map[string]any{"error": "incorrect_client_credentials"}
+		case r.FormValue("code") != "good" || r.FormValue("code_verifier") != "the-verifier":
+			answer = map[string]any{"error": "bad_verification_code"}
+		}
+		json.NewEncoder(w).Encode(answer)
+	})
+	mux.HandleFunc("GET /user", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer gho_double" || r.UserAgent() == "" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		json.NewEncoder(w).Encode(map[string]any{"id": 583231, "login": "octocat", "avatar_url": "https://a.example/1"})
+	})
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+func TestGitHubProviderThroughTheBoundary(t *testing.T) {
+	dir := t.TempDir()
+	info, err := Build(t.Context(), BuildOptions{Dir: "../providers/github", Out: filepath.Join(dir, "github.wasm"), Log: os.Stderr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := githubDouble(t)
+	client := fetch.New(fetch.Config{PrivateHosts: []string{srv.Listener.Addr().String()}})
+	defer client.Close()
+	host, err := New(t.Context(), Config{Dirs: []string{dir}, CacheDir: filepath.Join(scratch, "cache"), Fetch: client})
+	if err != nil || len(host.Faults()) != 0 {
+		t.Fatal(err, host.Faults())
+	}
+	defer host.Close(context.Background())
+	m, err := host.Lookup("github@" + info.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := m.Bind(t.Context(), Binding{
+		Tenant: "octo", ClientID: "Iv1.double", ClientSecret: seal.NewSecret("the-secret"), RedirectURI: "https://octo.example/callback",
+		Settings: map[string]any{"base_url": srv.URL, "api_url": srv.URL},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	where, err := p.Authorize(t.Context(), upstream.AuthorizeRequest{State: "st", Scopes: []string{"read:user", "repo"}, CodeChallenge: "ch"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := url.Parse(where)
+	if q := u.Query(); u.Path != "/login/oauth/authorize" || q.Get("client_id") != "Iv1.double" || q.Get("scope") != "read:user repo" ||
+		q.Get("redirect_uri") != "https://octo.example/callback" || q.Get("code_challenge_method") != "S256" {
+		t.Errorf("authorize URL %s", where)
+	}
+	ask := func(code string) (*upstream.Credential, error) {
+		return p.Exchange(t.Context(), upstream.ExchangeRequest{
+			Query: url.Values{"code": {code}, "state": {"st"}}, CodeVerifier: seal.NewSecret("the-verifier"), Scopes: []string{"read:user", "repo"}})
+	}
+	cred, err := ask("good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cred.AccessToken.Reveal() != "gho_double" || cred.Account.ID != "583231" || cred.Account.Name != "octocat" || len(cred.Scopes) != 2 {
+		t.Errorf("credential %+v", cred)
+	}
+	if _, err := ask("bad"); upstream.KindOf(err) != upstream.InvalidGrant {
+		t.Errorf("bad code: %v", err)
+	}
+}

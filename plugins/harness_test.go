@@ -1,0 +1,182 @@
+package plugins
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sallyport/sallyport/core/fetch"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// scratch holds what the tests share: the built guest and the compiled code.
+var scratch string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "plugins-test-*")
+	if err != nil {
+		log.Fatal(err)
+	}
+	scratch = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// probe builds the test guest once.
+var probe = sync.OnceValues(func() ([]byte, error) {
+	out := filepath.Join(scratch, "probe.wasm")
+	_, err := Build(context.Background(), BuildOptions{Dir: "testdata/guests/probe", Out: out, Log: os.Stderr})
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(out)
+})
+
+func probeBytes(t testing.TB) []byte {
+	t.Helper()
+	wasm, err := probe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wasm
+}
+
+// output is a log that several goroutines may write and a test reads.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// rig is a host with the probe and an upstream, a test double of ours.
+type rig struct {
+	host     *Host
+	module   *Module
+	upstream *httptest.Server
+	log      *output
+
+	mu    sync.Mutex
+	asked []string // METHOD path body
+	auth  []string
+	fail  map[string]int // path → so many connections to break off
+	say   map[string]int // path → status to answer once
+}
+
+const secret = "s3cr3t/with:odd chars"
+
+func newRig(t testing.TB, change ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{log: &output{}, fail: map[string]int{}, say: map[string]int{}}
+	r.upstream = httptest.NewServer(r)
+	t.Cleanup(r.upstream.Close)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "probe.wasm"), probeBytes(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{
+		Dirs:     []string{dir},
+		CacheDir: filepath.Join(scratch, "cache"),
+		Fetch:    fetch.New(fetch.Config{PrivateHosts: []string{r.hostport()}}),
+		Logger:   hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: r.log}),
+		Now:      func() time.Time { return time.Unix(1_800_000_000, 0) },
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	host, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { host.Close(context.Background()); cfg.Fetch.Close() })
+	for _, f := range host.Faults() {
+		t.Fatal(f.Err)
+	}
+	r.host = host
+	if r.module, err = host.Lookup("probe"); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) hostport() string { return r.upstream.Listener.Addr().String() }
+
+func (r *rig) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	body, _ := io.ReadAll(req.Body)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = append(r.asked, fmt.Sprintf("%s %s %s", req.Method, req.URL.Path, body))
+	r.auth = append(r.auth, req.Header.Get("Authorization"))
+	if r.fail[req.URL.Path] > 0 {
+		r.fail[req.URL.Path]--
+		panic(http.ErrAbortHandler)
+	}
+	if status := r.say[req.URL.Path]; status != 0 {
+		delete(r.say, req.URL.Path)
+		w.WriteHeader(status)
+		return
+	}
+	switch req.URL.Path {
+	case "/token":
+		fmt.Fprintf(w, `{"access_token":"at-%d-abcdefgh","refresh_token":"rt-%d-abcdefgh","token_type":"bearer"}`, len(r.asked), len(r.asked))
+	case "/user":
+		io.WriteString(w, `{"id":"42","name":"Ada"}`)
+	case "/redirect":
+		http.Redirect(w, req, "/token", http.StatusFound)
+	case "/large":
+		io.WriteString(w, strings.Repeat("x", 257<<10))
+	}
+}
+
+func (r *rig) requests() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.asked...)
+}
+
+func (r *rig) bind(t testing.TB, mode string) upstream.Provider {
+	t.Helper()
+	p, err := r.module.Bind(t.Context(), r.binding(mode))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (r *rig) binding(mode string) Binding {
+	return Binding{
+		Tenant: "octo", ClientID: "client one", ClientSecret: seal.NewSecret(secret), RedirectURI: "https://octo.example/callback",
+		Settings: map[string]any{"mode": mode, "base": r.upstream.URL},
+	}
+}
+
+func exchange(t testing.TB, p upstream.Provider) (*upstream.Credential, error) {
+	t.Helper()
+	return p.Exchange(t.Context(), upstream.ExchangeRequest{
+		Query: map[string][]string{"code": {"the-code-123"}}, CodeVerifier: seal.NewSecret("the-verifier-123"), Scopes: []string{"read"},
+	})
+}

@@ -1,0 +1,221 @@
+package plugins
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/sallyport/sallyport/core/fetch"
+	"github.com/sallyport/sallyport/sdk/abi"
+)
+
+// MaxModule is the size in bytes above which a file is not read.
+const MaxModule = 16 << 20
+
+// Info is what a plugin file says of itself without running.
+type Info struct {
+	Path     string
+	Digest   string // sha256:… of the whole file
+	Size     int    // bytes
+	Manifest abi.Manifest
+}
+
+// Inspect reads a plugin file and its manifest; none of its code runs.
+func Inspect(path string) (Info, error) {
+	wasm, err := readModule(path)
+	if err != nil {
+		return Info{}, err
+	}
+	manifest, err := ReadManifest(wasm)
+	if err != nil {
+		return Info{}, fmt.Errorf("plugins: %s: %w", path, err)
+	}
+	return Info{path, Digest(wasm), len(wasm), manifest}, nil
+}
+
+// Digest names a plugin file by its content.
+func Digest(wasm []byte) string {
+	sum := sha256.Sum256(wasm)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func readModule(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	wasm, err := io.ReadAll(io.LimitReader(f, MaxModule+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(wasm) > MaxModule {
+		return nil, fmt.Errorf("the file is larger than %d MiB; leave net/http and debug information out of it", MaxModule>>20)
+	}
+	return wasm, nil
+}
+
+// AppendManifest returns wasm with manifest as its one manifest section.
+func AppendManifest(wasm, manifest []byte) []byte {
+	body := append(appendSized(nil, []byte(abi.ManifestSection)), manifest...)
+	return appendSized(append(withoutSection(wasm, abi.ManifestSection), customSection), body)
+}
+
+// ReadManifest reads and checks the manifest section of a module.
+func ReadManifest(wasm []byte) (abi.Manifest, error) {
+	text, err := manifestText(wasm)
+	if err != nil {
+		return abi.Manifest{}, err
+	}
+	return parseManifest(text)
+}
+
+func manifestText(wasm []byte) ([]byte, error) {
+	all, err := sections(wasm)
+	if err != nil {
+		return nil, err
+	}
+	var found [][]byte
+	for _, s := range all {
+		if s.id == customSection && s.name == abi.ManifestSection {
+			found = append(found, s.contents)
+		}
+	}
+	if len(found) != 1 {
+		return nil, fmt.Errorf("it has %d custom sections %q, a plugin has one; build it with: sallyport plugin build", len(found), abi.ManifestSection)
+	}
+	return found[0], nil
+}
+
+var (
+	namePattern    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
+	versionPattern = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,2}(-[0-9A-Za-z.-]{1,64})?$`)
+	hostPattern    = regexp.MustCompile(`^(\{settings\.[A-Za-z0-9_-]+\}|[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?)$`)
+)
+
+func parseManifest(text []byte) (abi.Manifest, error) {
+	var m abi.Manifest
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("the manifest is not the JSON it should be: %w", err)
+	}
+	major, _, _ := strings.Cut(m.ABI, ".")
+	ours, _, _ := strings.Cut(abi.Version, ".")
+	var faults []error
+	if major != ours {
+		faults = append(faults, fmt.Errorf("manifest: abi is %q, this host speaks %s", m.ABI, abi.Version))
+	}
+	if !namePattern.MatchString(m.Name) {
+		faults = append(faults, fmt.Errorf("manifest: name is %q; use lower-case letters, digits and hyphens", m.Name))
+	}
+	if !versionPattern.MatchString(m.Version) {
+		faults = append(faults, fmt.Errorf("manifest: version is %q; use one like 1.2.0", m.Version))
+	}
+	for _, h := range m.Hosts {
+		if !hostPattern.MatchString(h) {
+			faults = append(faults, fmt.Errorf("manifest: host %q; use host, host:port or {settings.NAME}, in lower case", h))
+		}
+	}
+	if _, err := parseSchema(m.Settings); err != nil {
+		faults = append(faults, fmt.Errorf("manifest: %w", err))
+	}
+	return m, errors.Join(faults...)
+}
+
+// sameJSON compares two JSON texts by what they say.
+func sameJSON(a, b []byte) bool {
+	decode := func(text []byte) (v any, err error) {
+		d := json.NewDecoder(bytes.NewReader(text))
+		d.UseNumber()
+		return v, d.Decode(&v)
+	}
+	va, errA := decode(a)
+	vb, errB := decode(b)
+	return errA == nil && errB == nil && reflect.DeepEqual(va, vb)
+}
+
+// resolveHosts fills the settings into the manifest's hosts. A host that a
+// setting leaves empty is left out.
+func resolveHosts(hosts []string, settings map[string]any) ([]string, error) {
+	var out []string
+	for _, h := range hosts {
+		name, ok := strings.CutPrefix(h, "{settings.")
+		if !ok {
+			out = append(out, h)
+			continue
+		}
+		name = strings.TrimSuffix(name, "}")
+		value, _ := settings[name].(string)
+		if value == "" {
+			continue
+		}
+		host, err := hostOf(value)
+		if err != nil {
+			return nil, fmt.Errorf("settings.%s: %w", name, err)
+		}
+		out = append(out, host)
+	}
+	return out, nil
+}
+
+// hostOf reads a host, host:port or URL.
+func hostOf(value string) (string, error) {
+	host := strings.ToLower(value)
+	if strings.Contains(host, "://") {
+		u, err := url.Parse(host)
+		if err != nil || u.Hostname() == "" {
+			return "", errors.New("this is no URL with a host; use one like https://example.com")
+		}
+		hostport, ok := fetch.HostPort(u)
+		if !ok {
+			return "", errors.New("use an https URL")
+		}
+		return hostport, nil
+	}
+	if !hostPattern.MatchString(host) {
+		return "", errors.New("use a host like example.com, host:port, or an https URL")
+	}
+	return host, nil
+}
+
+// compareVersions orders versions as Semantic Versioning 2.0.0 §11 does for
+// the numbers; a pre-release comes before its release, two of them compare as
+// text.
+func compareVersions(a, b string) int {
+	numsA, preA, _ := strings.Cut(a, "-")
+	numsB, preB, _ := strings.Cut(b, "-")
+	na, nb := versionNumbers(numsA), versionNumbers(numsB)
+	for i := range na {
+		if na[i] != nb[i] {
+			if na[i] < nb[i] {
+				return -1
+			}
+			return 1
+		}
+	}
+	switch {
+	case preA == preB:
+		return 0
+	case preA == "":
+		return 1
+	case preB == "":
+		return -1
+	}
+	return strings.Compare(preA, preB)
+}
+
+func versionNumbers(s string) (n [3]int) {
+	for i, part := range strings.SplitN(s, ".", 3) {
+		n[i], _ = strconv.Atoi(part) // the pattern was checked
+	}
+	return n
+}

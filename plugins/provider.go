@@ -1,0 +1,243 @@
+package plugins
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/sdk/abi"
+)
+
+// Binding is what a tenant adds to a plugin.
+type Binding struct {
+	Tenant       string
+	Settings     map[string]any // as JSON would have them
+	ClientID     string
+	ClientSecret seal.Secret // empty: a public client
+	RedirectURI  string      // our callback, as registered at the upstream
+}
+
+// provider is a module bound to a tenant.
+type provider struct {
+	module   *Module
+	binding  Binding
+	settings abi.Raw
+	hosts    []string // what the manifest names, settings filled in
+}
+
+var _ upstream.Provider = (*provider)(nil)
+
+// Bind checks a tenant's settings, first against the manifest's schema and then
+// by the plugin's own check, and returns the plugin as that tenant's Provider.
+// The error names every fault of the settings.
+func (m *Module) Bind(ctx context.Context, b Binding) (upstream.Provider, error) {
+	p, err := m.bind(b)
+	if err != nil {
+		return nil, fmt.Errorf("plugins: tenant %s, plugin %s: %w", b.Tenant, m.manifest.Name, err)
+	}
+	if _, err := p.converse(ctx, abi.OpCheck, nil, nil); err != nil {
+		return nil, fmt.Errorf("plugins: tenant %s, plugin %s refuses its settings: %w", b.Tenant, m.manifest.Name, err)
+	}
+	return p, nil
+}
+
+func (m *Module) bind(b Binding) (*provider, error) {
+	s, err := parseSchema(m.manifest.Settings)
+	if err != nil {
+		return nil, err
+	}
+	given, err := normal(b.Settings)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := s.fill(given)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := resolveHosts(m.manifest.Hosts, settings)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(settings)
+	if err != nil {
+		return nil, err
+	}
+	return &provider{m, b, text, hosts}, nil
+}
+
+func (p *provider) name() string { return cmp.Or(p.module.manifest.Name, p.module.digest) }
+
+// Describe implements upstream.Provider.
+func (p *provider) Describe() upstream.Description {
+	m := p.module.manifest
+	d := upstream.Description{
+		Name: m.Name, Version: m.Version, Digest: p.module.digest, DisplayName: m.DisplayName, HomePage: m.HomePage,
+		ScopeText: map[string]string{}, PKCE: m.Capabilities.PKCE, CanRefresh: m.Capabilities.Refresh, CanRevoke: m.Capabilities.Revoke,
+	}
+	for _, s := range m.Scopes {
+		if s.Default {
+			d.DefaultScopes = append(d.DefaultScopes, s.Name)
+		}
+		if s.Description != "" {
+			d.ScopeText[s.Name] = s.Description
+		}
+	}
+	return d
+}
+
+// operation holds a conversation with typed input and result.
+func operation[R any](ctx context.Context, p *provider, op string, input any, keep *keeper) (R, error) {
+	var result R
+	text, err := json.Marshal(input)
+	if err != nil {
+		return result, &upstream.Error{Kind: upstream.Bug, Detail: op + ": the input cannot be written as JSON"}
+	}
+	raw, err := p.converse(ctx, op, text, keep)
+	if err != nil {
+		return result, err
+	}
+	if err := json.Unmarshal(raw, &result); err != nil {
+		return result, p.bad(op, "its result has another shape than sdk/ABI.md says")
+	}
+	return result, nil
+}
+
+// bad is a result that cannot be used.
+func (p *provider) bad(op, what string) error {
+	return &upstream.Error{Kind: upstream.Bug, Detail: fmt.Sprintf("plugin %s, %s: %s", p.name(), op, what)}
+}
+
+// Authorize implements upstream.Provider. The URL is checked: a plugin must
+// not send a browser anywhere but to its upstream, nor drop what ties the
+// answer to this browser.
+func (p *provider) Authorize(ctx context.Context, req upstream.AuthorizeRequest) (string, error) {
+	in := abi.AuthorizeInput{State: req.State, Scopes: list(req.Scopes), CodeChallenge: req.CodeChallenge}
+	result, err := operation[abi.AuthorizeResult](ctx, p, abi.OpAuthorize, in, nil)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(result.URL)
+	if err != nil || u.Fragment != "" { // RFC 6749 §3.1
+		return "", p.bad(abi.OpAuthorize, "the authorize URL is none")
+	}
+	if err := p.module.cfg.Fetch.CheckURL(u, p.hosts); err != nil {
+		return "", &upstream.Error{Kind: upstream.Misconfigured, Detail: fmt.Sprintf("plugin %s, authorize URL", p.name()), Err: err}
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return "", p.bad(abi.OpAuthorize, "the authorize URL is none")
+	}
+	if !slices.Equal(query["state"], []string{req.State}) {
+		return "", p.bad(abi.OpAuthorize, "the authorize URL does not carry the given state unchanged, once")
+	}
+	if req.CodeChallenge != "" && !slices.Equal(query["code_challenge"], []string{req.CodeChallenge}) {
+		return "", p.bad(abi.OpAuthorize, "the authorize URL does not carry the given code_challenge unchanged, once")
+	}
+	return result.URL, nil
+}
+
+// Exchange implements upstream.Provider.
+func (p *provider) Exchange(ctx context.Context, req upstream.ExchangeRequest) (*upstream.Credential, error) {
+	in := abi.ExchangeInput{Query: []abi.Header{}, CodeVerifier: req.CodeVerifier.Reveal(), Scopes: list(req.Scopes)}
+	for _, name := range slices.Sorted(maps.Keys(req.Query)) {
+		for _, v := range req.Query[name] {
+			in.Query = append(in.Query, abi.Header{name, v})
+		}
+	}
+	got, err := operation[abi.Credential](ctx, p, abi.OpExchange, in, nil)
+	if err != nil {
+		return nil, err
+	}
+	if got.Account == nil || got.Account.ID == "" {
+		return nil, p.bad(abi.OpExchange, "its credential has no account id")
+	}
+	return p.merge(abi.OpExchange, got, upstream.Credential{Scopes: req.Scopes})
+}
+
+// Refresh implements upstream.Provider.
+func (p *provider) Refresh(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
+	if !p.module.manifest.Capabilities.Refresh {
+		return nil, &upstream.Error{Kind: upstream.InvalidGrant, Detail: "plugin " + p.name() + " cannot refresh"}
+	}
+	in := abi.RefreshInput{Credential: toWire(req.Credential), Scopes: list(req.Scopes)}
+	got, err := operation[abi.Credential](ctx, p, abi.OpRefresh, in, newKeeper(req.Journal, req.Credential))
+	if err != nil {
+		return nil, err
+	}
+	return p.merge(abi.OpRefresh, got, *req.Credential)
+}
+
+// Revoke implements upstream.Provider.
+func (p *provider) Revoke(ctx context.Context, cred *upstream.Credential) error {
+	if !p.module.manifest.Capabilities.Revoke {
+		return nil
+	}
+	_, err := operation[struct{}](ctx, p, abi.OpRevoke, abi.RevokeInput{Credential: toWire(cred)}, nil)
+	return err
+}
+
+// merge lays what a provider returned over what is known.
+func (p *provider) merge(op string, got abi.Credential, known upstream.Credential) (*upstream.Credential, error) {
+	if got.AccessToken == "" {
+		return nil, p.bad(op, "its credential has no access token")
+	}
+	if strings.ContainsFunc(got.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, p.bad(op, "its access token cannot be sent in a header") // RFC 6750 §2.1
+	}
+	known.AccessToken = seal.NewSecret(got.AccessToken)
+	known.TokenType = cmp.Or(got.TokenType, known.TokenType)
+	known.ExpiresAt = instant(got.ExpiresAt)
+	if got.RefreshToken != "" {
+		known.RefreshToken = seal.NewSecret(got.RefreshToken)
+		known.RefreshExpiresAt = instant(got.RefreshExpiresAt)
+	} else if got.RefreshExpiresAt != 0 {
+		known.RefreshExpiresAt = instant(got.RefreshExpiresAt)
+	}
+	if len(got.Scopes) > 0 {
+		known.Scopes = got.Scopes
+	}
+	if a := got.Account; a != nil {
+		if known.Account.ID != "" && a.ID != known.Account.ID {
+			return nil, p.bad(op, "its credential belongs to another account than before")
+		}
+		known.Account = upstream.Account{ID: a.ID, Name: a.Name, Email: a.Email, Picture: a.Picture}
+	}
+	if len(got.Extra) > 0 && string(got.Extra) != "null" {
+		known.Extra = got.Extra
+	}
+	return &known, nil
+}
+
+func toWire(c *upstream.Credential) abi.Credential {
+	return abi.Credential{
+		AccessToken: c.AccessToken.Reveal(), TokenType: c.TokenType, RefreshToken: c.RefreshToken.Reveal(),
+		ExpiresAt: seconds(c.ExpiresAt), RefreshExpiresAt: seconds(c.RefreshExpiresAt), Scopes: c.Scopes,
+		Account: &abi.Account{ID: c.Account.ID, Name: c.Account.Name, Email: c.Account.Email, Picture: c.Account.Picture},
+		Extra:   c.Extra,
+	}
+}
+
+func instant(unix int64) time.Time {
+	if unix <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(unix, 0).UTC()
+}
+
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// list makes sure that none is written as [] and not as null.
+func list(s []string) []string { return append([]string{}, s...) }

@@ -1,0 +1,46 @@
+package main
+
+import "github.com/sallyport/sallyport/sdk"
+
+const settings = `{
+  "type": "object",
+  "additionalProperties": false,
+  "properties": {
+    "base_url": {
+      "type": "string", "format": "uri", "default": "https://github.com",
+      "description": "Where users sign in. For GitHub Enterprise Server: https://HOST"
+    },
+    "api_url": {
+      "type": "string", "format": "uri", "default": "https://api.github.com",
+      "description": "Root of the REST API. For GitHub Enterprise Server: https://HOST/api/v3"
+    }
+  }
+}`
+
+func manifest() sdk.Manifest {
+	return sdk.Manifest{
+		Name:        "github",
+		Version:     "1.0.0",
+		DisplayName: "GitHub",
+		HomePage:    "https://docs.github.com/apps/oauth-apps",
+		Settings:    sdk.Raw(settings),
+		Hosts:       []string{"{settings.base_url}", "{settings.api_url}"},
+		Scopes: []sdk.Scope{
+			{Name: "read:user", Description: "See your profile", Default: true},
+			{Name: "user:email", Description: "See your e-mail addresses"},
+			{Name: "user", Description: "See and change your profile"},
+			{Name: "repo", Description: "Read and write all your repositories, public and private"},
+			{Name: "public_repo", Description: "Read and write your public repositories"},
+			{Name: "read:org", Description: "See your organizations and teams"},
+			{Name: "gist", Description: "Create and change your gists"},
+			{Name: "notifications", Description: "See and manage your notifications"},
+			{Name: "workflow", Description: "Add and change workflow files of GitHub Actions"},
+			{Name: "project", Description: "Read and write your projects"},
+			{Name: "read:project", Description: "See your projects"},
+			{Name: "read:packages", Description: "Download your packages"},
+		},
+		Capabilities: sdk.Capabilities{PKCE: true, Refresh: true, Revoke: true, Identity: true},
+		// Of GitHub Apps; OAuth Apps give no refresh token.
+		Refresh: sdk.RefreshRules{Rotates: true, SingleUse: true},
+	}
+}
