@@ -13,14 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
 
 // With rediss the server's certificate is verified, its name included.
 func TestTLS(t *testing.T) {
 	certFile, keyFile, roots := newCertificate(t)
-	server := storetest.StartRedis(t)
-	tlsAddr := server.SetTLS(certFile, keyFile)
+	server := storetest.StartRedis(t, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-auth-clients", "no")
+	tlsAddr := listenTLS(t, server.Addr)
 
 	if d, err := Open(t.Context(), "rediss://"+tlsAddr); err == nil {
 		d.Close()
@@ -46,6 +48,27 @@ func TestTLS(t *testing.T) {
 	if err := open("localhost"); err == nil {
 		t.Error("connected under a name that the certificate does not have")
 	}
+}
+
+// listenTLS makes a server listen for TLS on a free port as well.
+func listenTLS(t *testing.T, server string) string {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: server, Protocol: 2})
+	defer c.Close()
+	var err error
+	for range 5 { // another process may take the free port first
+		l, listenErr := net.Listen("tcp", "127.0.0.1:0")
+		if listenErr != nil {
+			t.Fatal(listenErr)
+		}
+		l.Close()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		if err = c.ConfigSet(t.Context(), "tls-port", port).Err(); err == nil {
+			return l.Addr().String()
+		}
+	}
+	t.Fatal(err)
+	return ""
 }
 
 // newCertificate makes a certificate for 127.0.0.1 and the pool that trusts it.

@@ -1,0 +1,68 @@
+# Everything a newcomer or CI does. Servers and browsers that tests need are
+# installed by the package manager if they are missing (see need-*).
+
+GO      ?= go
+BIN     := bin/sallyport
+DIST    := plugins/dist
+NODE    := cmd/sallyport/e2e/node
+# What plugin build turns into modules: every folder below providers.
+PROVIDERS := $(patsubst %/,%,$(wildcard providers/*/))
+# golangci-lint is built from source in the version pinned here.
+LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+
+##@ Use
+.PHONY: demo build plugins
+demo: build plugins ## run the whole loop on loopback; ARGS=--check drives it by itself
+	$(BIN) demo $(ARGS)
+
+build: ## build bin/sallyport
+	$(GO) build -trimpath -ldflags='-s -w' -o $(BIN) ./cmd/sallyport
+
+plugins: build ## build every provider into plugins/dist
+	$(BIN) plugin build -o $(DIST) $(addprefix ./,$(PROVIDERS))
+
+##@ Prove
+.PHONY: test race lint fuzz check bench
+test: need-redis need-node plugins ## all tests: units, contracts, stories, real clients and upstream emulators
+	$(GO) test ./...
+
+race: need-redis need-node plugins ## the same with the race detector
+	$(GO) test -race ./...
+
+lint: ## gofmt, go vet, golangci-lint, tidy modules
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run: gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	$(LINT) run ./...
+	$(GO) mod tidy -diff
+
+fuzz: ## every fuzz target for FUZZTIME (default 10s)
+	@set -e; for dir in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -c6-); do \
+	    echo "$$dir $$f"; $(GO) test ./$$dir -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
+
+check: lint test ## what a change has to pass
+
+bench: plugins ## benchmarks of the hot paths
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+##@ Help
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# A missing program is installed if this user may, else named.
+.PHONY: need-redis need-node
+need-redis:
+	@command -v redis-server >/dev/null || $(call install,redis-server)
+
+need-node:
+	@command -v npm >/dev/null || $(call install,npm)
+	@test -x $(NODE)/node_modules/.bin/node || { cd $(NODE) && npm ci --no-audit --no-fund; }
+
+define install
+{ command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }; } || \
+{ echo 'missing: $(1). Install it (Debian: sudo apt-get install $(1)) and run make again.'; exit 1; }
+endef
