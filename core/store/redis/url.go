@@ -117,7 +117,7 @@ func parseAuthority(o *redis.UniversalOptions, authority, kind string) error {
 func hostPort(text, port string) (string, error) {
 	// The parser of a URL knows all the forms; it sees nothing secret here.
 	u, err := url.Parse("//" + text)
-	if err != nil || u.Host != text || u.Hostname() == "" {
+	if err != nil || u.Host != text || u.Hostname() == "" || strings.Contains(u.Hostname(), ":") != strings.HasPrefix(text, "[") {
 		return "", errors.New("hosts should be written host:port, separated by commas")
 	}
 	if u.Port() != "" {
