@@ -22,10 +22,9 @@ type Conversation struct {
 	client   Client
 	answers  []*Response
 
-	owner     string // the one goroutine that may call Do and Wait
-	next      int    // the first answer not yet handed out
-	outcome   *move  // set once
-	suspended bool
+	owner   string // the one goroutine that may call Do and Wait
+	next    int    // the first answer not yet handed out
+	outcome *move  // set once
 }
 
 // move is what a call comes to: exactly one member is set.
@@ -76,17 +75,15 @@ func (c *Conversation) Wait(d time.Duration) error {
 }
 
 func (c *Conversation) step(m move) (*Response, error) {
-	if false {
+	if goroutine() != c.owner {
 		return nil, Bug("", "sdk: Do or Wait called outside the goroutine of the operation")
-	}
-	if c.suspended { // a deferred function is calling
-		runtime.Goexit()
 	}
 	if c.next < len(c.answers) {
 		c.next++
 		return c.answers[c.next-1], nil
 	}
-	c.suspended = true
+	// A deferred function that comes here again while the goroutine ends
+	// changes nothing: the first word counts.
 	c.end(m)
 	// A panic could be swallowed by a recover of the author's; Goexit cannot.
 	runtime.Goexit()

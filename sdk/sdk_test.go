@@ -142,6 +142,7 @@ func TestProviderFaults(t *testing.T) {
 		{"other goroutine", func(c *sdk.Conversation, _ sdk.ExchangeInput) (*sdk.Credential, error) {
 			failed := make(chan error)
 			go func() {
+				defer close(failed) // should Do end the goroutine
 				_, err := c.Do(sdk.Get("https://up/"))
 				failed <- err
 			}()

@@ -125,12 +125,13 @@ func TestUpdate(t *testing.T) {
 				t.Fatal(err)
 			}
 			d.writes = 0
-			got, err := col.Update(t.Context(), "octo", "id", c.f)
+			calls := 0
+			got, err := col.Update(t.Context(), "octo", "id", func(v *record) (time.Duration, error) { calls++; return c.f(v) })
 			if got != c.want || !errors.Is(err, c.err) {
 				t.Errorf("Update = %+v, %v; want %+v, %v", got, err, c.want, c.err)
 			}
-			if d.writes != c.writes {
-				t.Errorf("%d writes, want %d", d.writes, c.writes)
+			if calls != 1 || d.writes != c.writes {
+				t.Errorf("%d calls of f and %d writes, want 1 and %d", calls, d.writes, c.writes)
 			}
 			stored, err := col.Get(t.Context(), "octo", "id")
 			if stored != c.stored || errors.Is(err, store.ErrNotFound) != (c.stored == record{}) {
@@ -209,8 +210,12 @@ func TestUpdateGivesUp(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
+		before = time.Now()
 		_, err = c.Update(ctx, "octo", "id", add)
 		is(t, "Update", err, context.DeadlineExceeded)
+		if took := time.Since(before); took != 10*time.Millisecond {
+			t.Errorf("Update ended %v after its context began; want 10ms", took)
+		}
 
 		d.swapErr = errors.New("down")
 		calls = 0

@@ -48,24 +48,7 @@ func parse(text string) (address, error) {
 		// Most likely a password with a bare slash: nothing here may be quoted.
 		return address{}, errors.New("user and password should have characters other than letters, digits, '-', '.', '_' and '~' percent-encoded")
 	}
-	o := &redis.UniversalOptions{
-		IsClusterMode: kind == "cluster",
-
-		Protocol:              2, // nothing here needs RESP3, and every server speaks RESP2
-		DialTimeout:           dialTimeout,
-		DialerRetries:         1,
-		ReadTimeout:           ioTimeout,
-		WriteTimeout:          ioTimeout,
-		PoolTimeout:           poolTimeout,
-		ConnMaxIdleTime:       idleTimeout,
-		ContextTimeoutEnabled: true,
-	}
-	if !o.IsClusterMode { // the cluster client has a loop of its own around each command
-		o.MaxRetries = getRetries
-	}
-	if transport == "rediss" {
-		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // the dialer adds the server's name
-	}
+	o := newOptions(transport == "rediss", kind == "cluster")
 	if err := parseAuthority(o, authority, kind); err != nil {
 		return address{}, err
 	}
@@ -81,6 +64,29 @@ func parse(text string) (address, error) {
 		return address{}, errors.New("a cluster has no database but 0; leave db out")
 	}
 	return a, nil
+}
+
+// newOptions returns what is the same for all servers of a kind.
+func newOptions(encrypted, cluster bool) *redis.UniversalOptions {
+	o := &redis.UniversalOptions{
+		IsClusterMode: cluster,
+
+		Protocol:              2, // nothing here needs RESP3, and every server speaks RESP2
+		DialTimeout:           dialTimeout,
+		DialerRetries:         1,
+		ReadTimeout:           ioTimeout,
+		WriteTimeout:          ioTimeout,
+		PoolTimeout:           poolTimeout,
+		ConnMaxIdleTime:       idleTimeout,
+		ContextTimeoutEnabled: true,
+	}
+	if !cluster { // the cluster client has a loop of its own around each command
+		o.MaxRetries = getRetries
+	}
+	if encrypted {
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // the dialer adds the server's name
+	}
+	return o
 }
 
 // parseAuthority reads user:password@host:port,host:port.
