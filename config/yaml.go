@@ -129,7 +129,7 @@ func (r *yamlReader) alias(p path, n *yaml.Node) any {
 			return nil
 		}
 	}
-	if r.aliased > 1<<62 {
+	if r.aliased > maxAliased {
 		if !r.tooMany {
 			r.report(n, p, problem{"aliases stand for too many values", ""})
 		}

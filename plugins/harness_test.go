@@ -46,6 +46,21 @@ var probe = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(out)
 })
 
+// sharedModule opens the probe once.
+var sharedModule = sync.OnceValues(func() (*Module, error) {
+	wasm, err := probe()
+	if err != nil {
+		return nil, err
+	}
+	cfg := Config{CacheDir: filepath.Join(scratch, "cache")}.withDefaults()
+	m, err := openModule(context.Background(), cfg, wasm)
+	if err != nil {
+		return nil, err
+	}
+	m.manifest, err = ReadManifest(wasm)
+	return m, err
+})
+
 func probeBytes(t testing.TB) []byte {
 	t.Helper()
 	wasm, err := probe()
@@ -89,22 +104,32 @@ type rig struct {
 
 const secret = "s3cr3t/with:odd chars"
 
+// newRig takes the module that all tests share, with a configuration of its
+// own: opening one takes seconds under the race detector.
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{log: &output{}, fail: map[string]int{}, say: map[string]int{}}
-	r.upstream = httptest.NewServer(r)
-	t.Cleanup(r.upstream.Close)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "probe.wasm"), probeBytes(t), 0o600); err != nil {
+	r, cfg := newUpstream(t)
+	for _, f := range change {
+		f(&cfg)
+	}
+	shared, err := sharedModule()
+	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := Config{
-		Dirs:     []string{dir},
-		CacheDir: filepath.Join(scratch, "cache"),
-		Fetch:    fetch.New(fetch.Config{PrivateHosts: []string{r.hostport()}}),
-		Logger:   hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: r.log}),
-		Now:      func() time.Time { return time.Unix(1_800_000_000, 0) },
+	cfg = cfg.withDefaults()
+	r.module = &Module{
+		cfg: cfg, manifest: shared.manifest, digest: shared.digest,
+		runtime: shared.runtime, compiled: shared.compiled, idle: make(chan struct{}),
 	}
+	r.host = &Host{cfg: cfg, modules: []*Module{r.module}}
+	return r
+}
+
+// newLoadedRig loads the module from its file.
+func newLoadedRig(t testing.TB, change ...func(*Config)) *rig {
+	t.Helper()
+	r, cfg := newUpstream(t)
+	cfg.Dirs = []string{probeDir(t)}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -112,7 +137,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { host.Close(context.Background()); cfg.Fetch.Close() })
+	t.Cleanup(func() { host.Close(context.Background()) })
 	for _, f := range host.Faults() {
 		t.Fatal(f.Err)
 	}
@@ -121,6 +146,30 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// probeDir is a plugin folder with the probe.
+func probeDir(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "probe.wasm"), probeBytes(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func newUpstream(t testing.TB) (*rig, Config) {
+	r := &rig{log: &output{}, fail: map[string]int{}, say: map[string]int{}}
+	r.upstream = httptest.NewServer(r)
+	t.Cleanup(r.upstream.Close)
+	client := fetch.New(fetch.Config{PrivateHosts: []string{r.hostport()}})
+	t.Cleanup(client.Close)
+	return r, Config{
+		CacheDir: filepath.Join(scratch, "cache"),
+		Fetch:    client,
+		Logger:   hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: r.log}),
+		Now:      func() time.Time { return time.Unix(1_800_000_000, 0) },
+	}
 }
 
 func (r *rig) hostport() string { return r.upstream.Listener.Addr().String() }

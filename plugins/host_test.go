@@ -69,17 +69,14 @@ func TestBadFilesAreRefusedOneByOne(t *testing.T) {
 		"garbage":   {AppendManifest([]byte(wasmHeader+sec(3, "\xff\xff")), []byte(tinyManifest)), "cannot be compiled"},
 		"large":     {make([]byte, MaxModule+1), "larger than 16 MiB"},
 	}
-	r := newRig(t, func(c *Config) {
-		c.Dirs = append(c.Dirs, t.TempDir())
-	})
 	dir := t.TempDir()
 	for name, b := range bad {
 		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), b.wasm, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	cfg := r.host.cfg
-	cfg.Dirs = append(cfg.Dirs, dir)
+	_, cfg := newUpstream(t)
+	cfg.Dirs = []string{probeDir(t), dir}
 	host, err := New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +106,7 @@ func TestLookupByNameAndPin(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "a.wasm"), a, 0o600)
 	os.WriteFile(filepath.Join(dir, "copy.wasm"), a, 0o600)
 	os.WriteFile(filepath.Join(dir, "b.wasm"), b, 0o600)
-	r := newRig(t, func(c *Config) { c.Dirs = []string{dir} })
+	r := newLoadedRig(t, func(c *Config) { c.Dirs = []string{dir} })
 	if n := len(r.host.Modules()); n != 2 {
 		t.Fatalf("%d modules, want 2", n)
 	}
@@ -145,7 +142,7 @@ func TestVersionsAreOrdered(t *testing.T) {
 func TestDamagedCacheCostsOneRecompile(t *testing.T) {
 	cache := filepath.Join(t.TempDir(), "cache")
 	set := func(c *Config) { c.CacheDir = cache }
-	newRig(t, set)
+	newLoadedRig(t, set)
 	if info, err := os.Stat(cache); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("cache folder: %v, %v", info.Mode(), err)
 	}
@@ -164,14 +161,14 @@ func TestDamagedCacheCostsOneRecompile(t *testing.T) {
 	if damaged == 0 {
 		t.Fatal("nothing was cached")
 	}
-	r := newRig(t, set)
+	r := newLoadedRig(t, set)
 	if !strings.Contains(r.log.String(), "compiling anew") {
 		t.Error("no word of it in the log")
 	}
 	if _, err := exchange(t, r.bind(t, "happy")); err != nil {
 		t.Error(err)
 	}
-	if r = newRig(t, set); strings.Contains(r.log.String(), "compiling anew") {
+	if r = newLoadedRig(t, set); strings.Contains(r.log.String(), "compiling anew") {
 		t.Error("the damage outlived one recompile")
 	}
 }

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"bufio"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -280,7 +281,8 @@ func TestErrorsQuoteNeitherURLNorAnswer(t *testing.T) {
 			if err != nil {
 				return
 			}
-			io.WriteString(conn, "gho_secret is not HTTP\r\n\r\n")
+			http.ReadRequest(bufio.NewReader(conn))
+			io.WriteString(conn, "gho_secret\r\n\r\n")
 			conn.Close()
 		}
 	}()

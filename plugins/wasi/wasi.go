@@ -178,7 +178,7 @@ func (f function) run(ctx context.Context, mod api.Module, stack []uint64) {
 	}
 }
 
-// put writes values one after another as little endian numbers of their size.
+// put writes b into the guest's memory.
 func (c *call) put(at uint32, b []byte) uint32 {
 	if !c.mem.Write(at, b) {
 		return fault
