@@ -60,7 +60,7 @@ need-redis:
 
 need-node:
 	@command -v npm >/dev/null || $(call install,npm)
-	@test -x $(NODE)/node_modules/.bin/node || { cd $(NODE) && npm ci --no-audit --no-fund; }
+	@test $(NODE)/node_modules/.package-lock.json -nt $(NODE)/package-lock.json || { cd $(NODE) && npm ci --no-audit --no-fund; }
 
 define install
 { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }; } || \

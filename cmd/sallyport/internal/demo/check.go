@@ -137,15 +137,13 @@ func (v *visit) logIn(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("expected one login at the upstream, got %d", got-logins)
 	}
 	phases := phasesOf(v.trace.take(), v.classify)
-	if err := inOrder(phases, "call", "discover", "register", "consent", "login", "consent", "token", "call"); err != nil {
+	if err := inOrder(phases, "call", "discover", "register", "consent", "login", "callback", "token", "call"); err != nil {
 		return "", err
 	}
 	return who + "; ms: " + describe(phases), nil
 }
 
-// classify says what an exchange of a login is for. The browser's requests to
-// Sallyport are consent before the upstream's login and the callback after it;
-// both count as consent.
+// classify says what an exchange of a login is for.
 func (v *visit) classify(e exchange) string {
 	switch {
 	case e.url == v.tenant.URL:
@@ -158,6 +156,8 @@ func (v *visit) classify(e exchange) string {
 		return "token"
 	case strings.HasPrefix(e.url, v.check.UpstreamURL+"/"):
 		return "login"
+	case strings.Contains(e.url, "/callback"):
+		return "callback"
 	default:
 		return "consent"
 	}

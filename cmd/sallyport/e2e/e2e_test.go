@@ -1,0 +1,185 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+	"github.com/sallyport/sallyport/core/callback"
+	"github.com/sallyport/sallyport/core/store/storetest"
+)
+
+// patience bounds a story, and each wait in it.
+const patience = time.Minute
+
+// TestEndToEnd tells all stories, at the same time: each has a Sallyport of its own,
+// and the binary, the plugins and the upstream are the same for all.
+func TestEndToEnd(t *testing.T) {
+	stories := []struct {
+		name string
+		tell func(context.Context, *testing.T, *world, site)
+	}{
+		{"the Go SDK logs in and calls", goClient},
+		{"the TypeScript SDK logs in, calls and refreshes", typeScriptClient},
+		{"a login on bolt outlives restarts", func(ctx context.Context, t *testing.T, w *world, s site) {
+			restarts(ctx, t, w, s, boltStore(t))
+		}},
+		{"a login on Redis outlives restarts", func(ctx context.Context, t *testing.T, w *world, s site) {
+			restarts(ctx, t, w, s, "redis://"+storetest.StartRedis(t).Addr)
+		}},
+		{"a Redis that is away logs nobody out", outage},
+		{"a plugin dropped in serves a new tenant", dropIn},
+	}
+	w := newWorld(t, len(stories))
+	for i, story := range stories {
+		t.Run(story.name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			story.tell(ctx, t, w, w.sites[i])
+		})
+	}
+}
+
+// world is what all stories share.
+type world struct {
+	bin      string // the sallyport command
+	plugins  string // folder with github.wasm and oauth2.wasm
+	cache    string // folder of compiled plugins
+	upstream string // URL of emulate's GitHub, both the site and the API
+	backend  string // URL of an MCP server that works on its API
+	user     demo.Profile
+	sites    []site
+}
+
+// site is where one story's Sallyport is, and its app at the upstream, which
+// has to know the redirect URI beforehand.
+type site struct {
+	front, operator string // host:port
+	app             string // client id
+}
+
+// secret is the client secret of all apps.
+const secret = "app-secret"
+
+// tenantURL is the URL of the named tenant.
+func (s site) tenantURL(name string) string { return "http://" + s.front + "/" + name }
+
+func newWorld(t *testing.T, stories int) *world {
+	t.Helper()
+	dir := t.TempDir()
+	w := &world{bin: filepath.Join(dir, "sallyport"), plugins: filepath.Join(dir, "plugins"), cache: filepath.Join(dir, "cache")}
+	run(t, "go", "build", "-o", w.bin, "..")
+	run(t, w.bin, "plugin", "build", "-o", w.plugins, "../../../providers/github", "../../../providers/oauth2")
+	for i := range stories {
+		w.sites = append(w.sites, site{front: freeAddress(t), operator: freeAddress(t), app: "app-" + strconv.Itoa(i)})
+	}
+	w.upstream = startEmulate(t, seed(w.sites))
+	w.user = lookUp(t, w.upstream, "hopper")
+	backend := httptest.NewServer(newBackend(w.upstream))
+	t.Cleanup(backend.Close)
+	w.backend = backend.URL
+	return w
+}
+
+// seed is what emulate starts with. It serves a token it never issued as its
+// first user, so the stories log in as the second: an answer about that one
+// proves that the right token arrived.
+func seed(sites []site) map[string]any {
+	var apps []map[string]any
+	for _, s := range sites {
+		apps = append(apps, map[string]any{
+			"client_id": s.app, "client_secret": secret, "name": "Sallyport",
+			"redirect_uris": []string{s.tenantURL(octo) + callback.Path},
+		})
+	}
+	return map[string]any{"github": map[string]any{
+		"oauth_apps": apps,
+		"users": []map[string]any{
+			{"login": "lovelace", "name": "Ada Lovelace", "email": "ada@example.test"},
+			{"login": "hopper", "name": "Grace Hopper", "email": "grace@example.test"},
+		},
+	}}
+}
+
+// lookUp asks the upstream who a user is and makes sure that it takes a
+// stranger for somebody else.
+func lookUp(t *testing.T, upstream, login string) demo.Profile {
+	t.Helper()
+	user, err := getUser(t.Context(), upstream+"/users/"+url.PathEscape(login), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := getUser(t.Context(), upstream+"/user", "Bearer made-up")
+	if err == nil && stranger == user {
+		t.Fatalf("the upstream serves a made-up token as %v: these tests would prove nothing", user)
+	}
+	return user
+}
+
+// signIn approves on Sallyport's consent page and logs in at emulate. Its page
+// has a form for each user; the login is a hidden field.
+func (w *world) signIn(f *demo.Form) error {
+	if f.Has("decision") {
+		return f.Press("decision", "approve")
+	}
+	if got := f.Page.Scheme + "://" + f.Page.Host; got != w.upstream {
+		return fmt.Errorf("expected the login page of %s, got one of %s", w.upstream, got)
+	}
+	f.Values.Set("login", w.user.Name)
+	return nil
+}
+
+// wantUser fails unless the tool said that the chosen user is calling.
+func (w *world) wantUser(t *testing.T, got demo.Profile, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != w.user {
+		t.Fatalf("whoami: expected %+v, got %+v", w.user, got)
+	}
+}
+
+// run runs a command that has to succeed.
+func run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
+
+// freeAddress returns a loopback address that was free a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// copyFile copies a file that appears whole or not at all.
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to+".part", data, 0o644)
+	}
+	if err == nil {
+		err = os.Rename(to+".part", to)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

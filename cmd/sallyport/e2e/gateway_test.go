@@ -1,0 +1,209 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/sallyport/sallyport/core/seal"
+)
+
+// octo is the tenant every Sallyport here has: GitHub, through github.wasm.
+const octo = "octo"
+
+// gateway is a running `sallyport serve` on files of its own.
+type gateway struct {
+	site
+
+	t       *testing.T
+	world   *world
+	store   string // URL
+	dir     string // holds the config, the key and the plugins
+	private []string
+	tenants string // YAML of tenants beside octo
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+	out  output
+}
+
+// newGateway starts a Sallyport that ends with the test.
+func newGateway(ctx context.Context, t *testing.T, w *world, s site, store string) *gateway {
+	t.Helper()
+	g := &gateway{site: s, t: t, world: w, store: store, dir: t.TempDir()}
+	g.private = []string{strings.TrimPrefix(w.upstream, "http://")}
+	if err := os.MkdirAll(g.pluginDir(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	copyFile(t, filepath.Join(w.plugins, "github.wasm"), filepath.Join(g.pluginDir(), "github.wasm"))
+	if err := os.WriteFile(filepath.Join(g.dir, "key"), []byte(seal.NewKey().Reveal()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		g.stop()
+		if t.Failed() {
+			t.Logf("sallyport said:\n%s", g.out.String())
+		}
+	})
+	if err := g.start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func (g *gateway) pluginDir() string { return filepath.Join(g.dir, "plugins") }
+func (g *gateway) readyz() string    { return "http://" + g.operator + "/readyz" }
+func (g *gateway) mcpURL() string    { return g.tenantURL(octo) + "/mcp" }
+
+var configFile = template.Must(template.New("").Parse(`
+server:
+  listen: "{{.Front}}"
+  operator_listen: "{{.Operator}}"
+  url: "http://{{.Front}}/{tenant}"
+audit: stderr
+store: "{{.Store}}"
+keys: ["${file:{{.Dir}}/key}"]
+plugins:
+  dir: "{{.Dir}}/plugins"
+  cache_dir: "{{.Cache}}"
+  private_hosts: [{{range .Private}}"{{.}}", {{end}}]
+tenants:
+  octo:
+    provider: github
+    settings: { base_url: "{{.Upstream}}", api_url: "{{.Upstream}}" }
+    client_id: "{{.App}}"
+    client_secret: "{{.Secret}}"
+    scopes: ["read:user", "user:email"]
+    backend: "{{.Backend}}/mcp"
+{{.Tenants}}`))
+
+// writeConfig writes the config and returns its path.
+func (g *gateway) writeConfig() (string, error) {
+	var text bytes.Buffer
+	err := configFile.Execute(&text, map[string]any{
+		"Front": g.front, "Operator": g.operator, "App": g.app, "Secret": secret, "Store": g.store, "Dir": g.dir,
+		"Cache": g.world.cache, "Private": g.private, "Upstream": g.world.upstream, "Backend": g.world.backend, "Tenants": g.tenants,
+	})
+	file := filepath.Join(g.dir, "sallyport.yaml")
+	if err == nil {
+		err = os.WriteFile(file, text.Bytes(), 0o600)
+	}
+	return file, err
+}
+
+// start starts the process on the config as it is now and waits until it says
+// that it is ready.
+func (g *gateway) start(ctx context.Context) error {
+	file, err := g.writeConfig()
+	if err != nil {
+		return err
+	}
+	for {
+		ready, err := g.run(ctx, file)
+		if ready || err != nil {
+			return err
+		}
+		// Its ports were free; for a moment somebody else may have one.
+		if said := g.out.String(); !strings.Contains(said, "in use") || ctx.Err() != nil {
+			return errors.New("sallyport does not start")
+		}
+		g.out.reset()
+	}
+}
+
+// run starts the process and tells whether it came to be ready.
+func (g *gateway) run(ctx context.Context, file string) (bool, error) {
+	g.cmd = exec.Command(g.world.bin, "serve", "-c", file)
+	g.cmd.Env = []string{} // no SALLYPORT_* from outside
+	g.cmd.Stdout, g.cmd.Stderr = &g.out, &g.out
+	if err := g.cmd.Start(); err != nil {
+		g.cmd = nil
+		return false, err
+	}
+	g.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		_ = cmd.Wait() // stop looks at the exit code
+		close(done)
+	}(g.cmd, g.done)
+	ready := until(ctx, g.done, func() bool { return status(ctx, g.readyz()) == http.StatusOK })
+	if !ready && ctx.Err() == nil {
+		g.cmd = nil // it has ended
+	}
+	return ready, nil
+}
+
+// stop ends the process as an init system would, which it has to survive with
+// exit code 0. Stopping a stopped one does nothing.
+func (g *gateway) stop() {
+	g.t.Helper()
+	if g.cmd == nil {
+		return
+	}
+	_ = g.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended by itself
+	select {
+	case <-g.done:
+	case <-time.After(patience):
+		_ = g.cmd.Process.Kill()
+		<-g.done
+	}
+	if code := g.cmd.ProcessState.ExitCode(); code != 0 {
+		g.t.Errorf("sallyport ended with %v after SIGTERM", g.cmd.ProcessState)
+	}
+	g.cmd = nil
+}
+
+// restart is a stop and a start: a new process on the same ports and data.
+func (g *gateway) restart(ctx context.Context) error {
+	g.t.Helper()
+	g.stop()
+	return g.start(ctx)
+}
+
+// until asks again and again and tells whether it was told yes before done or
+// the end of ctx.
+func until(ctx context.Context, done <-chan struct{}, yes func() bool) bool {
+	for !yes() {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-done:
+			return false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return true
+}
+
+// output collects what a process prints, to be shown if the test fails.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+func (o *output) reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.buf.Reset()
+}

@@ -1,0 +1,78 @@
+// An MCP client on the official TypeScript SDK, v1:
+//
+//   node client.mjs MCP-URL REDIRECT-URI
+//
+// It reads commands from standard input, one a line, and answers each with a
+// line of JSON, {tools, whoami, accessToken, refreshToken}:
+//
+//   call    list the tools and call whoami
+//   refresh the same, with an access token that has gone bad
+//
+// When the SDK wants a person to log in, a line {authorize: URL} comes first,
+// and the next line read is the URL that the browser was sent back to.
+import { createInterface } from 'node:readline';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+
+const [url, redirectUrl] = process.argv.slice(2);
+const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const say = (line) => console.log(JSON.stringify(line));
+
+// OAuthClientProvider, in memory.
+const kept = {};
+const provider = {
+  redirectUrl,
+  clientMetadata: {
+    client_name: 'TypeScript SDK',
+    redirect_uris: [redirectUrl],
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    token_endpoint_auth_method: 'none',
+  },
+  state: () => (kept.state = crypto.randomUUID()),
+  clientInformation: () => kept.client,
+  saveClientInformation: (client) => { kept.client = client; },
+  tokens: () => kept.tokens,
+  saveTokens: (tokens) => { kept.tokens = tokens; },
+  redirectToAuthorization: (authorize) => say({ authorize }),
+  saveCodeVerifier: (verifier) => { kept.verifier = verifier; },
+  codeVerifier: () => kept.verifier,
+};
+
+let transport, client;
+
+async function call() {
+  if (!client) {
+    transport = new StreamableHTTPClientTransport(new URL(url), { authProvider: provider });
+    const fresh = new Client({ name: 'sallyport-e2e', version: '1.0.0' });
+    await fresh.connect(transport);
+    client = fresh;
+  }
+  const { tools } = await client.listTools();
+  const { structuredContent, isError, content } = await client.callTool({ name: 'whoami', arguments: {} });
+  if (isError) throw new Error(`whoami failed: ${JSON.stringify(content)}`);
+  return { tools: tools.map((tool) => tool.name), whoami: structuredContent };
+}
+
+// The server may ask for a token when the client connects or only when it
+// calls, so a login may be due anywhere.
+async function callWithLogin() {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof UnauthorizedError)) throw error;
+  }
+  const answer = new URL((await input.next()).value).searchParams;
+  if (answer.get('state') !== kept.state) throw new Error(`state ${answer.get('state')}, expected ${kept.state}`);
+  if (!answer.has('code')) throw new Error(`no code: ${answer}`);
+  await transport.finishAuth(answer.get('code'));
+  return call();
+}
+
+for (let line = await input.next(); !line.done; line = await input.next()) {
+  if (line.value === 'refresh') kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
+  const seen = await callWithLogin();
+  say({ ...seen, accessToken: kept.tokens.access_token, refreshToken: kept.tokens.refresh_token });
+}
+await client?.close();

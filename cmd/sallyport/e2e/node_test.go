@@ -1,0 +1,135 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+)
+
+// nodeProcess is a script of the folder node at work. It ends when its input
+// does.
+type nodeProcess struct {
+	in  io.WriteCloser
+	out *bufio.Reader
+	err output
+}
+
+// startNode runs a script until ctx ends or the test is over, whichever comes
+// first.
+func startNode(ctx context.Context, t *testing.T, script string, args ...string) *nodeProcess {
+	t.Helper()
+	node, err := filepath.Abs("node/node_modules/.bin/node")
+	if err == nil {
+		_, err = os.Stat(node)
+	}
+	if err != nil {
+		t.Fatalf("this test needs what is in cmd/sallyport/e2e/node/node_modules, which `make test` installs: %v", err)
+	}
+	p := &nodeProcess{}
+	cmd := exec.CommandContext(ctx, node, append([]string{script}, args...)...)
+	cmd.Dir = "node"
+	cmd.Stderr = &p.err
+	var errIn, errOut error
+	var out io.Reader
+	p.in, errIn = cmd.StdinPipe()
+	out, errOut = cmd.StdoutPipe()
+	if errIn != nil || errOut != nil {
+		t.Fatal(errIn, errOut)
+	}
+	p.out = bufio.NewReader(out)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.in.Close()
+		_ = cmd.Wait() // what it did was checked by what it printed
+		if said := p.err.String(); said != "" && t.Failed() {
+			t.Logf("%s said:\n%s", script, said)
+		}
+	})
+	return p
+}
+
+// startEmulate starts the upstream emulator and returns its URL.
+func startEmulate(t *testing.T, seed map[string]any) string {
+	t.Helper()
+	text, err := json.Marshal(seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not t.Context, which ends before the stories' cleanups.
+	p := startNode(context.Background(), t, "emulate.mjs", string(text))
+	address, err := p.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("emulate does not start: %v", err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, p.out) }() // it logs there
+	return strings.TrimSpace(address)
+}
+
+// tsClient is client.mjs with a browser.
+type tsClient struct {
+	*nodeProcess
+	browser *demo.Browser
+	tenant  string // URL
+	logins  int    // times it sent the person to log in
+}
+
+// tsAnswer is one line of client.mjs.
+type tsAnswer struct {
+	Authorize    string // it wants a login at this URL, and the rest is empty
+	Tools        []string
+	Whoami       demo.Profile
+	AccessToken  string
+	RefreshToken string
+}
+
+// do has the client carry out a command, and the browser a login if one is
+// asked for.
+func (c *tsClient) do(ctx context.Context, command string) (tsAnswer, error) {
+	line := command
+	for {
+		var a tsAnswer
+		if _, err := fmt.Fprintln(c.in, line); err != nil {
+			return a, fmt.Errorf("client.mjs: %s: %w", command, err)
+		}
+		text, err := c.out.ReadBytes('\n')
+		if err == nil {
+			err = json.Unmarshal(text, &a)
+		}
+		if err != nil {
+			return a, fmt.Errorf("client.mjs: %s: %w", command, err)
+		}
+		if a.Authorize == "" {
+			return a, nil
+		}
+		c.logins++
+		if line, err = c.logIn(ctx, a.Authorize); err != nil {
+			return a, err
+		}
+	}
+}
+
+// logIn returns the URL with the authorization response.
+func (c *tsClient) logIn(ctx context.Context, authorize string) (string, error) {
+	final, err := c.browser.Visit(ctx, authorize, func(u *url.URL) bool {
+		return u.Scheme+"://"+u.Host+u.Path == demo.CallbackURL
+	})
+	if err != nil {
+		return "", err
+	}
+	if iss := final.Query().Get("iss"); iss != c.tenant { // RFC 9207 §2.4; the SDK does not look
+		return "", fmt.Errorf("expected iss %q in the authorization response, got %q", c.tenant, iss)
+	}
+	return final.String(), nil
+}
