@@ -6,6 +6,7 @@
 package core
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -81,7 +82,7 @@ func (s *Server) mount(endpoints ...endpoint) {
 	for _, e := range endpoints {
 		s.routes = append(s.routes, e.Routes()...)
 	}
-	s.routes = append(s.routes, metadata.New(s.routes).Routes()...)
+	s.routes = append(s.routes, metadata.New(s.routes, tokens.GrantTypes()).Routes()...)
 
 	mux := chi.NewRouter()
 	for _, route := range s.routes {
@@ -135,7 +136,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	chain := chi.NewRouteContext()
-	chain.RoutePath = route
+	chain.RoutePath = cmp.Or(route, "/") // chi takes an empty one for "look at the URL"
 	ctx := context.WithValue(tenant.NewContext(r.Context(), t), chi.RouteCtxKey, chain)
 	s.requestID(s.recover(s.mux)).ServeHTTP(w, r.WithContext(ctx))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -18,55 +19,67 @@ import (
 // with an empty secret (the Go SDK tries that first), and client_id in the body
 // beside a Basic header (the Python SDK), as long as both name one client.
 func (g *Registry) Authenticate(ctx context.Context, t *tenant.Tenant, r *http.Request, p oauth.Params) (*Client, error) {
-	id, secret, basic, err := basicAuth(r)
+	ids, secrets, basic, err := basicAuth(r)
 	if err != nil {
 		return nil, err
 	}
 	bodyID, bodySecret := p.Get("client_id"), p.Get("client_secret")
 	switch {
 	case !basic:
-		id, secret = bodyID, bodySecret
-	case bodyID != "" && bodyID != id:
+		ids, secrets = []string{bodyID}, []string{bodySecret}
+	case bodyID != "" && !slices.Contains(ids, bodyID):
 		return nil, oauth.Errorf(oauth.InvalidRequest, "client_id in the body is not the client of the Authorization header")
-	case bodySecret != "" && secret != "":
+	case bodySecret != "" && secrets[0] != "":
 		// RFC 6749 §2.3: not more than one method in a request.
 		return nil, oauth.Errorf(oauth.InvalidRequest, "send the client secret in the Authorization header or in the body, not in both")
 	case bodySecret != "":
-		secret = bodySecret
+		secrets = []string{bodySecret}
 	}
-	if id == "" {
+	if ids[0] == "" {
 		return nil, oauth.Errorf(oauth.InvalidClient, "client_id is missing")
 	}
-	c, err := g.Find(ctx, t, id)
+	c, err := g.findAny(ctx, t, ids)
 	if errors.Is(err, ErrUnknown) {
 		return nil, oauth.Errorf(oauth.InvalidClient, "no such client at this server; register again")
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !c.checkSecret(secret) { // a public client's secret is empty, and so must be what it sends
+	if !c.checkSecret(secrets) { // a public client's secret is empty, and so must be what it sends
 		return nil, oauth.Errorf(oauth.InvalidClient, "client authentication failed")
 	}
 	return c, nil
 }
 
-// basicAuth reads the Authorization header. Id and secret are form-encoded in
-// it (RFC 6749 §2.3.1); what is not well-formed so is taken as it stands,
-// because the TypeScript SDK does not encode.
-func basicAuth(r *http.Request) (id, secret string, ok bool, err error) {
-	if r.Header.Get("Authorization") == "" {
-		return "", "", false, nil
+// findAny returns the client that one of the readings of an id names.
+func (g *Registry) findAny(ctx context.Context, t *tenant.Tenant, ids []string) (c *Client, err error) {
+	for _, id := range ids {
+		if c, err = g.Find(ctx, t, id); !errors.Is(err, ErrUnknown) {
+			break
+		}
 	}
-	id, secret, ok = r.BasicAuth()
-	if !ok {
-		return "", "", false, oauth.Errorf(oauth.InvalidClient, "the Authorization header must use the Basic scheme here")
-	}
-	return unescape(id), unescape(secret), true, nil
+	return c, err
 }
 
-func unescape(s string) string {
-	if u, err := url.QueryUnescape(s); err == nil {
-		return u
+// basicAuth reads the Authorization header and returns the readings of id and
+// secret, at least one of each if ok.
+func basicAuth(r *http.Request) (ids, secrets []string, ok bool, err error) {
+	if r.Header.Get("Authorization") == "" {
+		return nil, nil, false, nil
 	}
-	return s
+	id, secret, ok := r.BasicAuth()
+	if !ok {
+		return nil, nil, false, oauth.Errorf(oauth.InvalidClient, "the Authorization header must use the Basic scheme here")
+	}
+	return readings(id), readings(secret), true, nil
+}
+
+// readings returns s decoded and as it stands. Id and secret are form-encoded
+// in the header (RFC 6749 §2.3.1), but the TypeScript SDK does not encode: its
+// '+' is a plus sign and its '%' begins nothing.
+func readings(s string) []string {
+	if decoded, err := url.QueryUnescape(s); err == nil && decoded != s {
+		return []string{decoded, s}
+	}
+	return []string{s}
 }

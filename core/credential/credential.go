@@ -60,10 +60,15 @@ func (k *Keeper) Fresh(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*u
 	if !k.due(l.Credential) || (!renewable(t, l.Credential) && k.valid(l.Credential)) {
 		return l.Credential, nil
 	}
-	return k.renew(ctx, t, l)
+	cred, err := k.renew(ctx, t, l)
+	if err == nil || errors.Is(err, ErrDead) || grant.ReasonOf(err) != "" || ctx.Err() != nil || !k.valid(l.Credential) {
+		return cred, err
+	}
+	return l.Credential, nil
 }
 
 // Replace returns a credential other than the one the backend just rejected.
+// Errors are those of Fresh.
 func (k *Keeper) Replace(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
 	return k.renew(ctx, t, l)
 }
@@ -116,8 +121,10 @@ func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*ups
 			return nil, err
 		}
 		if leased.Credential.AccessToken.Reveal() != rejected && !k.due(leased.Credential) {
-			// somebody renewed it while we waited
-			return leased.Credential, k.grants.Release(ctx, t, leased, holder, false)
+			// Somebody renewed it while we waited. If the lease cannot be given
+			// back it ends by itself; the credential is good all the same.
+			_ = k.grants.Release(ctx, t, leased, holder)
+			return leased.Credential, nil
 		}
 		cred, err := k.converse(ctx, t, leased, holder)
 		if errors.Is(err, grant.ErrLeaseLost) {
@@ -130,7 +137,7 @@ func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*ups
 // converse runs the provider's refresh while we hold the lease.
 func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live, holder string) (*upstream.Credential, error) {
 	if !renewable(t, l.Credential) {
-		return nil, k.end(ctx, t, l, "the upstream gave no way to renew it")
+		return nil, k.end(ctx, t, l, holder, "the upstream gave no way to renew it")
 	}
 	kept, err := k.grants.Journal(t, l)
 	if err != nil {
@@ -152,29 +159,23 @@ func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live, 
 	if errors.Is(err, grant.ErrLeaseLost) {
 		return nil, err
 	}
-	switch upstream.KindOf(err) {
-	case upstream.InvalidGrant:
-		return nil, k.end(ctx, t, l, err.Error())
-	case upstream.Bug:
-		// The upstream may have rotated its token and the provider choked on
-		// the answer: a repaired provider can still read it from the journal.
-		err = errors.Join(err, k.grants.Release(ctx, t, l, holder, true))
-	default:
-		err = errors.Join(err, k.grants.Release(ctx, t, l, holder, false))
+	if upstream.KindOf(err) == upstream.InvalidGrant {
+		return nil, k.end(ctx, t, l, holder, err.Error())
 	}
+	// The journal stays: the upstream may have rotated its token before the
+	// conversation failed, and another attempt, or a repaired provider, goes on
+	// from there.
+	err = errors.Join(err, k.grants.Release(ctx, t, l, holder))
 	k.audit.Record(ctx, audit.Event{Action: audit.RenewFailed, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: string(upstream.KindOf(err))})
-	if k.valid(l.Credential) {
-		return l.Credential, nil
-	}
 	return nil, err
 }
 
-// end deletes a grant whose credential is dead.
-func (k *Keeper) end(ctx context.Context, t *tenant.Tenant, l *grant.Live, why string) error {
-	k.audit.Record(ctx, audit.Event{Action: audit.UpstreamDead, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: why})
-	if err := k.grants.Delete(ctx, t.Name, l.ID); err != nil {
+// end deletes a grant whose credential is dead, as long as we hold the lease.
+func (k *Keeper) end(ctx context.Context, t *tenant.Tenant, l *grant.Live, holder, why string) error {
+	if err := k.grants.End(ctx, t, l, holder); err != nil {
 		return err
 	}
+	k.audit.Record(ctx, audit.Event{Action: audit.UpstreamDead, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: why})
 	return ErrDead
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -46,6 +47,10 @@ func newForwarder(keeper *credential.Keeper, log hclog.Logger, transport http.Ro
 				return // the client went away; nobody reads an answer
 			}
 			log.Warn("backend", "tenant", callFrom(r.Context()).tenant.Name, "error", err)
+			if errors.Is(err, errReplace) {
+				oauth.WriteError(w, r, wire(err))
+				return
+			}
 			oauth.WriteError(w, r, &oauth.Error{
 				Code: oauth.TemporarilyUnavailable, Status: http.StatusBadGateway,
 				Description: "the MCP server behind this gateway does not answer",
@@ -64,8 +69,9 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.SetXForwarded()
 	for name := range p.Out.Header {
 		// What only we may say to a backend, a client may not.
-		if strings.HasPrefix(name, "X-Sallyport-") {
-			p.Out.Header.Del(name)
+		// CGI and WSGI read '_' in a name as '-'.
+		if strings.HasPrefix(strings.ReplaceAll(strings.ToLower(name), "_", "-"), "x-sallyport-") {
+			delete(p.Out.Header, name)
 		}
 	}
 	p.Out.Header.Del("Cookie")
@@ -84,6 +90,7 @@ func modifyResponse(res *http.Response) error {
 			res.Header.Del(name)
 		}
 	}
+	res.Header.Del("Set-Cookie") // no cookie crosses: on a shared host it would be another tenant's too
 	if res.StatusCode != http.StatusUnauthorized {
 		return nil
 	}
@@ -119,6 +126,10 @@ type retrier struct {
 	keeper *credential.Keeper
 }
 
+// errReplace says that the upstream token could not be replaced now. The login
+// is still good, so the answer is no challenge.
+var errReplace = errors.New("gateway: replacing a rejected upstream token")
+
 func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, whole, err := buffer(r)
 	if err != nil {
@@ -130,10 +141,13 @@ func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	c := callFrom(r.Context())
 	cred, err := rt.keeper.Replace(r.Context(), c.tenant, c.live)
-	if err != nil {
-		return res, nil //nolint:nilerr // the backend's 401 is the answer then, see modifyResponse
+	if errors.Is(err, credential.ErrDead) || grant.ReasonOf(err) != "" {
+		return res, nil // the backend's 401 is the answer then, see modifyResponse
 	}
 	_ = res.Body.Close()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errReplace, err)
+	}
 	again := r.Clone(r.Context())
 	again.Body = io.NopCloser(bytes.NewReader(body))
 	authorize(again, cred)

@@ -33,18 +33,6 @@ func (s *Store) live(t *tenant.Tenant, tok token, rec Record) (*Live, error) {
 	return s.opened(t.Name, &Live{ID: tok.id(), secret: tok.grantSecret()}, rec)
 }
 
-// Reload reads the grant again.
-func (s *Store) Reload(ctx context.Context, t *tenant.Tenant, l *Live) (*Live, error) {
-	rec, err := s.records.Get(ctx, t.Name, l.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, refuse(Gone)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s.opened(t.Name, l, rec)
-}
-
 // Lease claims the right to renew the credential until the given duration is
 // over. It returns the grant as it is now, or ErrLeased.
 func (s *Store) Lease(ctx context.Context, t *tenant.Tenant, l *Live, holder string, d time.Duration) (*Live, error) {
@@ -87,16 +75,21 @@ func (s *Store) Renew(ctx context.Context, t *tenant.Tenant, l *Live, holder str
 	}))
 }
 
-// Release ends a lease without a new credential. keepJournal leaves the
-// answers for a later attempt.
-func (s *Store) Release(ctx context.Context, t *tenant.Tenant, l *Live, holder string, keepJournal bool) error {
+// Release ends a lease without a new credential. The journal stays for the
+// next attempt: what is in it may be the only copy of a rotated token.
+func (s *Store) Release(ctx context.Context, t *tenant.Tenant, l *Live, holder string) error {
 	_, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
 		r.Lease = nil
-		if !keepJournal {
-			r.Journal = nil
-		}
 		return nil
 	}))
+	return err
+}
+
+// End deletes the grant whose credential the holder of the lease found dead.
+// Without the lease it fails with ErrLeaseLost: whoever took over may have
+// renewed the credential.
+func (s *Store) End(ctx context.Context, t *tenant.Tenant, l *Live, holder string) error {
+	_, err := s.change(ctx, t, l, held(holder, func(*Record) error { return store.Delete }))
 	return err
 }
 

@@ -81,6 +81,7 @@ const (
 	WrongClient   Reason = "wrong_client"   // issued to another client
 	WrongRedirect Reason = "wrong_redirect" // redeemed with another redirect URI
 	WrongResource Reason = "wrong_resource" // meant for another resource
+	WrongScope    Reason = "wrong_scope"    // a refresh asked for more than was granted
 	WrongVerifier Reason = "wrong_verifier" // PKCE failed
 )
 
@@ -149,7 +150,7 @@ func (r *Record) checkResource(resources []string) error {
 func (r *Record) checkScopes(scopes []string) error {
 	for _, s := range scopes {
 		if !slices.Contains(r.Scopes, s) {
-			return oauth.Errorf(oauth.InvalidScope, "a refresh cannot add scopes; authorize again for more")
+			return &Refusal{Reason: WrongScope, Wire: oauth.Errorf(oauth.InvalidScope, "a refresh cannot add scopes; authorize again for more")}
 		}
 	}
 	return nil

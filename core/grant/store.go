@@ -136,7 +136,10 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 		case r.State != Active:
 			return 0, refuse(NotActive)
 		}
-		if err := errors.Join(r.checkResource(p.Resources), r.checkScopes(p.Scopes)); err != nil {
+		if err := r.checkResource(p.Resources); err != nil {
+			return 0, err
+		}
+		if err := r.checkScopes(p.Scopes); err != nil {
 			return 0, err
 		}
 		switch {

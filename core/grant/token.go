@@ -66,7 +66,7 @@ func (s *Store) mint(use Use, tenant string, t token) string {
 // another tenant or one made for another use costs a single failed decryption.
 func (s *Store) open(use Use, tenant, text string) (token, error) {
 	encoded, ok := strings.CutPrefix(text, use.prefix())
-	if !ok || len(encoded) > 256 {
+	if !ok || len(encoded) > 256 || strings.ContainsAny(encoded, "\r\n") { // which base64 would skip
 		return token{}, refuse(BadToken)
 	}
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(encoded)

@@ -11,17 +11,18 @@ import (
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
-	"github.com/sallyport/sallyport/core/tokens"
 )
 
 // Endpoint answers the well-known paths.
 type Endpoint struct {
 	advertised []tenant.Route
+	grantTypes []string
 }
 
-// New returns the endpoint for a server that mounts routes.
-func New(routes []tenant.Route) *Endpoint {
-	e := &Endpoint{}
+// New returns the endpoint for a server that mounts routes and whose token
+// endpoint takes grantTypes.
+func New(routes []tenant.Route, grantTypes []string) *Endpoint {
+	e := &Endpoint{grantTypes: grantTypes}
 	for _, route := range routes {
 		if route.Advertise != "" {
 			e.advertised = append(e.advertised, route)
@@ -54,7 +55,7 @@ func (e *Endpoint) document(t *tenant.Tenant) document {
 		"issuer":                                t.Issuer, // byte-equal to what clients built this URL from, RFC 8414 §3.3
 		"response_types_supported":              []string{"code"},
 		"response_modes_supported":              []string{"query"},
-		"grant_types_supported":                 tokens.GrantTypes(),
+		"grant_types_supported":                 e.grantTypes,
 		"token_endpoint_auth_methods_supported": client.Methods(),
 		"code_challenge_methods_supported":      []string{"S256"}, // MCP clients refuse to go on without
 		"scopes_supported":                      t.Offered(),

@@ -91,7 +91,8 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := AsError(err)
 	retryAfter(w, e)
-	if e.Code == InvalidClient && strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if e.Code == InvalidClient && strings.EqualFold(scheme, "Basic") {
 		// RFC 6749 §5.2: answer in the scheme the client tried.
 		w.Header().Set("WWW-Authenticate", `Basic realm="token endpoint"`)
 	}

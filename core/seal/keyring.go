@@ -49,7 +49,7 @@ func ParseKey(text string) (Key, error) {
 		return Key{}, fmt.Errorf("a key is 32 bytes, this one has %d; make one with: sallyport key new", len(b))
 	}
 	if distinct(b) < 16 {
-		// 32 random bytes have fewer than 16 distinct values once in 10^11 keys;
+		// 32 random bytes have fewer than 16 distinct values once in 10^16 keys;
 		// a word padded out, zeros or a repeated pattern have.
 		return Key{}, errors.New("this key is not random; make one with: sallyport key new")
 	}
@@ -101,7 +101,8 @@ type Purpose struct {
 	Secret Secret // a second half of the key that the server does not keep, if any
 }
 
-// info encodes the purpose without ambiguity for HKDF.
+// info encodes the purpose without ambiguity for HKDF. The length of Secret is
+// part of it, because HKDF pads its salt with zeros and hashes a long one.
 func (p Purpose) info() string {
 	var b []byte
 	b = append(b, "sallyport/v1"...)
@@ -109,6 +110,7 @@ func (p Purpose) info() string {
 		b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
 		b = append(b, s...)
 	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(p.Secret.Reveal())))
 	return string(b)
 }
 

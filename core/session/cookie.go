@@ -34,11 +34,21 @@ func (c cookie) read(r *http.Request, t *tenant.Tenant, state string) string {
 	return got.Value
 }
 
-// set sends the cookie; a negative lifetime removes it. Lax lets it through on
-// the way back from the upstream, which is a top-level navigation.
+// set sends the cookie for a lifetime of whole seconds.
 func (c cookie) set(w http.ResponseWriter, t *tenant.Tenant, state, value string, life time.Duration) {
+	c.send(w, t, state, value, max(int(life/time.Second), 1))
+}
+
+// remove tells the browser to forget the cookie.
+func (c cookie) remove(w http.ResponseWriter, t *tenant.Tenant, state string) {
+	c.send(w, t, state, "", -1) // net/http's spelling of Max-Age=0
+}
+
+// send writes the cookie. Lax lets it through on the way back from the
+// upstream, which is a top-level navigation.
+func (c cookie) send(w http.ResponseWriter, t *tenant.Tenant, state, value string, maxAge int) {
 	http.SetCookie(w, &http.Cookie{
 		Name: c.name(t, state), Value: value, Path: "/",
-		MaxAge: max(int(life/time.Second), -1), HttpOnly: true, Secure: t.Secure(), SameSite: http.SameSiteLaxMode,
+		MaxAge: maxAge, HttpOnly: true, Secure: t.Secure(), SameSite: http.SameSiteLaxMode,
 	})
 }

@@ -141,10 +141,11 @@ func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request
 	if browser == "" {
 		return Request{}, seal.Secret{}, ErrBrowser
 	}
-	browserCookie.set(w, t, state, "", -1)
+	browserCookie.remove(w, t, state)
 	rec, err := s.records.Take(ctx, "", state)
 	switch {
-	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrName):
+	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrName), errors.Is(err, store.ErrUnreadable):
+		// Unreadable: the key it was sealed with is gone. Trying again cannot help.
 		return Request{}, seal.Secret{}, ErrGone
 	case err != nil:
 		return Request{}, seal.Secret{}, oauth.Unavailable(err)

@@ -35,7 +35,10 @@ func NewSet(tenants ...*Tenant) (*Set, error) {
 		s.byName[t.Name], s.byURL[key] = t, t
 		s.depth = max(s.depth, strings.Count(u.Path, "/"))
 	}
-	return s, errors.Join(faults...)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return s, nil
 }
 
 // Len is the number of tenants.

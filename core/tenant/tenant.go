@@ -6,9 +6,9 @@
 package tenant
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -114,23 +114,21 @@ func (t *Tenant) validate() error {
 		return fmt.Errorf("tenant %q: a name is 1 to 63 letters, digits, '.', '_' or '-'", t.Name)
 	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
 		return fmt.Errorf("tenant %s: %q is no http(s) URL", t.Name, t.Issuer)
-	case u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.HasSuffix(t.Issuer, "/"):
+	case strings.ContainsAny(t.Issuer, "?#") || u.User != nil || strings.HasSuffix(t.Issuer, "/"):
 		// RFC 8414 §2: an issuer has no query and no fragment.
 		return fmt.Errorf("tenant %s: the URL %q must have no query, fragment, user or trailing slash", t.Name, t.Issuer)
-	case u.Host != strings.ToLower(u.Host) || u.Path != u.EscapedPath():
-		return fmt.Errorf("tenant %s: the URL %q must be written in its plain form, host in lower case", t.Name, t.Issuer)
+	case !strings.HasPrefix(t.Issuer, u.Scheme+"://"), u.Host != strings.ToLower(u.Host), u.Path != u.EscapedPath(),
+		u.Path != "" && path.Clean(u.Path) != u.Path:
+		// Lookup, Secure and every comparison of issuers work on the string.
+		return fmt.Errorf("tenant %s: the URL %q must be written in its plain form, scheme and host in lower case", t.Name, t.Issuer)
 	case t.Provider == nil:
 		return fmt.Errorf("tenant %s: no provider", t.Name)
 	case t.Backend == nil:
 		return fmt.Errorf("tenant %s: no backend", t.Name)
 	}
-	var faults []error
 	l := t.Lifetimes
-	for _, d := range []time.Duration{l.Session, l.Code, l.Access, l.Refresh} {
-		if d <= 0 {
-			faults = append(faults, fmt.Errorf("tenant %s: every lifetime must be positive", t.Name))
-			break
-		}
+	if min(l.Session, l.Code, l.Access, l.Refresh) <= 0 || l.ReuseWindow < 0 {
+		return fmt.Errorf("tenant %s: every lifetime must be positive", t.Name)
 	}
-	return errors.Join(faults...)
+	return nil
 }

@@ -1,0 +1,342 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/coretest/memory"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+const verifier = "a-verifier-of-forty-three-characters-at-least-1"
+
+// provider is an upstream whose refresh the test writes.
+type provider struct {
+	upstream.Provider
+	canRefresh bool
+	refresh    func(context.Context, upstream.RefreshRequest) (*upstream.Credential, error)
+
+	mu    sync.Mutex
+	calls int
+}
+
+func (p *provider) Describe() upstream.Description {
+	return upstream.Description{Name: "fake", CanRefresh: p.canRefresh}
+}
+
+func (p *provider) Refresh(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
+	p.mu.Lock()
+	p.calls++
+	p.mu.Unlock()
+	return p.refresh(ctx, req)
+}
+
+func (p *provider) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.calls
+}
+
+// world is one store with one grant; every Keeper made from it is a process of
+// its own. It runs in a synctest bubble, so time.Now is the test's clock.
+type world struct {
+	provider *provider
+	driver   *memory.Driver
+	grants   *grant.Store
+	tenant   *tenant.Tenant
+	access   string
+	audit    strings.Builder
+	log      *audit.Log // over audit, one for all keepers
+}
+
+func newWorld(t *testing.T, life time.Duration) *world {
+	t.Helper()
+	keys, err := seal.NewKeyring(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{driver: &memory.Driver{}, provider: &provider{canRefresh: true}}
+	w.provider.refresh = func(ctx context.Context, _ upstream.RefreshRequest) (*upstream.Credential, error) {
+		select { // by the bubble's clock: the upstream takes its time
+		case <-time.After(time.Second):
+			return credential("new", 10*time.Minute), nil
+		case <-ctx.Done():
+			return nil, &upstream.Error{Kind: upstream.Unavailable, Err: ctx.Err()}
+		}
+	}
+	w.log = audit.New(&w.audit, nil)
+	w.grants = grant.NewStore(w.driver, keys, nil)
+	w.tenant = &tenant.Tenant{Name: "music", Issuer: "https://music.example", Provider: w.provider, Lifetimes: tenant.DefaultLifetimes()}
+	cred := credential("old", life)
+	code, err := w.grants.Create(t.Context(), w.tenant, grant.New{
+		ClientID: "c", Challenge: oauth.ChallengeOf(verifier), Resource: w.tenant.Resource(), Credential: cred,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := w.grants.Redeem(t.Context(), w.tenant, code, grant.Presented{ClientID: "c", Verifier: verifier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.access = tokens.Access
+	return w
+}
+
+func credential(name string, life time.Duration) *upstream.Credential {
+	c := &upstream.Credential{
+		AccessToken: seal.NewSecret(name), RefreshToken: seal.NewSecret("r-" + name), Account: upstream.Account{ID: "42"},
+	}
+	if life != 0 {
+		c.ExpiresAt = time.Now().Add(life)
+	}
+	return c
+}
+
+func (w *world) keeper() *Keeper { return NewKeeper(w.grants, w.log, nil) }
+
+func (w *world) live(t *testing.T) *grant.Live {
+	t.Helper()
+	l, err := w.grants.Verify(t.Context(), w.tenant, w.access)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// outcome is the access token, or the kind of failure.
+func outcome(c *upstream.Credential, err error) string {
+	switch e, _ := errors.AsType[*upstream.Error](err); {
+	case err == nil:
+		return c.AccessToken.Reveal()
+	case errors.Is(err, ErrDead):
+		return "dead"
+	case grant.ReasonOf(err) != "":
+		return string(grant.ReasonOf(err))
+	case e != nil:
+		return string(e.Kind)
+	default:
+		return err.Error()
+	}
+}
+
+func TestFresh(t *testing.T) {
+	t.Parallel()
+	fail := func(kind upstream.Kind) error { return &upstream.Error{Kind: kind} }
+	for _, c := range []struct {
+		name         string
+		life         time.Duration // of the old credential, 0: it never ends
+		noRefresh    bool
+		fault        error
+		want         string
+		wantReplaced string // the outcome of Replace in the same place
+		calls        int    // of Fresh
+	}{
+		{"it never ends", 0, false, nil, "old", "new", 0},
+		{"good for long", time.Hour, false, nil, "old", "new", 0},
+		{"good for a minute", time.Minute, false, nil, "old", "new", 0},
+		{"due", 59 * time.Second, false, nil, "new", "new", 1},
+		{"over", -time.Second, false, nil, "new", "new", 1},
+		{"due, upstream down", 30 * time.Second, false, fail(upstream.Unavailable), "old", "unavailable", 1},
+		{"due, rate limited", 30 * time.Second, false, fail(upstream.RateLimited), "old", "rate_limited", 1},
+		{"due, provider at fault", 30 * time.Second, false, fail(upstream.Bug), "old", "bug", 1},
+		{"over, upstream down", -time.Second, false, fail(upstream.Unavailable), "unavailable", "unavailable", 1},
+		{"over, provider at fault", -time.Second, false, fail(upstream.Bug), "bug", "bug", 1},
+		{"due, dead", 30 * time.Second, false, fail(upstream.InvalidGrant), "dead", "dead", 1},
+		{"due, nothing to renew with", 30 * time.Second, true, nil, "old", "dead", 0},
+		{"over, nothing to renew with", -time.Second, true, nil, "dead", "dead", 0},
+	} {
+		for what, want := range map[string]string{"fresh": c.want, "replace": c.wantReplaced} {
+			t.Run(c.name+", "+what, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, c.life)
+					w.provider.canRefresh = !c.noRefresh
+					if c.fault != nil {
+						w.provider.refresh = func(context.Context, upstream.RefreshRequest) (*upstream.Credential, error) { return nil, c.fault }
+					}
+					k := w.keeper()
+					call := k.Fresh
+					if what == "replace" {
+						call = k.Replace
+					} else {
+						defer func() {
+							if n := w.provider.count(); n != c.calls {
+								t.Errorf("%d upstream calls, want %d", n, c.calls)
+							}
+						}()
+					}
+					if got := outcome(call(t.Context(), w.tenant, w.live(t))); got != want {
+						t.Errorf("got %s, want %s", got, want)
+					}
+					_, err := w.grants.Verify(t.Context(), w.tenant, w.access)
+					if gone := grant.ReasonOf(err) == grant.Gone; gone != (want == "dead") {
+						t.Errorf("afterwards the grant says %v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestManyCallersInTwoProcessesMakeOneUpstreamCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 30*time.Second)
+		l := w.live(t)
+		keepers := []*Keeper{w.keeper(), w.keeper()}
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				if got := outcome(keepers[i%2].Fresh(t.Context(), w.tenant, l)); got != "new" {
+					t.Errorf("caller %d: %s", i, got)
+				}
+			})
+		}
+		wg.Wait()
+		if n := w.provider.count(); n != 1 {
+			t.Errorf("%d upstream calls, want 1", n)
+		}
+	})
+}
+
+func TestLeaseOfADeadProcessIsTakenOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, -time.Second)
+		l := w.live(t)
+		if _, err := w.grants.Lease(t.Context(), w.tenant, l, "crashed", leaseTime); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if got := outcome(w.keeper().Fresh(t.Context(), w.tenant, l)); got != "new" {
+			t.Errorf("got %s", got)
+		}
+		if waited := time.Since(began); waited < leaseTime {
+			t.Errorf("took over after %v, before the lease ended", waited)
+		}
+	})
+}
+
+func TestLateRefusalDoesNotEndAGrantSomebodyElseRenewed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, -time.Second)
+		l := w.live(t)
+		quick := w.provider.refresh
+		w.provider.refresh = func(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
+			if w.provider.count() == 1 { // a process that was suspended with its answer under way
+				time.Sleep(leaseTime + 5*time.Second)
+				return nil, &upstream.Error{Kind: upstream.InvalidGrant, Detail: "used before"}
+			}
+			return quick(ctx, req)
+		}
+		var wg sync.WaitGroup
+		for range 2 {
+			k := w.keeper()
+			wg.Go(func() {
+				if got := outcome(k.Fresh(t.Context(), w.tenant, l)); got != "new" {
+					t.Errorf("got %s", got)
+				}
+			})
+		}
+		wg.Wait()
+		if got := w.live(t).Credential.AccessToken.Reveal(); got != "new" {
+			t.Errorf("the grant holds %s", got)
+		}
+	})
+}
+
+// What an attempt kept is there for the next, however it failed: the host of
+// the provider has dropped the answers that are of no more use.
+func TestJournalOfAFailedAttemptIsKeptForTheNext(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []upstream.Kind{upstream.Bug, upstream.Unavailable, upstream.Misconfigured} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, -time.Second)
+				var loaded []string
+				w.provider.refresh = func(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
+					loaded = append(loaded, string(req.Journal.Load()))
+					if len(loaded) < 3 {
+						if err := req.Journal.Keep(ctx, fmt.Append(nil, "rotated ", len(loaded))); err != nil {
+							return nil, err
+						}
+						return nil, &upstream.Error{Kind: kind}
+					}
+					return credential("new", time.Hour), nil
+				}
+				var got []string
+				for range 3 {
+					got = append(got, outcome(w.keeper().Fresh(t.Context(), w.tenant, w.live(t))))
+				}
+				if want := fmt.Sprint([]string{string(kind), string(kind), "new"}); fmt.Sprint(got) != want {
+					t.Errorf("got %v, want %s", got, want)
+				}
+				if fmt.Sprintf("%q", loaded) != `["" "rotated 1" "rotated 2"]` {
+					t.Errorf("the attempts found %q", loaded)
+				}
+				if l := w.live(t); l.Record.Journal != nil || l.Record.Lease != nil {
+					t.Error("journal or lease outlived the renewal")
+				}
+			})
+		})
+	}
+}
+
+func TestCallerThatGivesUpDoesNotStopTheRenewal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 30*time.Second)
+		k, l := w.keeper(), w.live(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := k.Fresh(ctx, w.tenant, l); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the one who gave up: %v", err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := w.live(t).Credential.AccessToken.Reveal(); got != "new" {
+			t.Errorf("the grant holds %s", got)
+		}
+	})
+}
+
+func TestStoreFailureIsNeitherDeathNorRefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, -time.Second)
+		l := w.live(t)
+		w.driver.Fail(func(string, string) error { return errors.New("engine down") })
+		if got := outcome(w.keeper().Fresh(t.Context(), w.tenant, l)); got != "engine down" {
+			t.Errorf("got %s", got)
+		}
+		w.driver.Fail(nil)
+		w.live(t)
+	})
+}
+
+func TestDeadCredentialIsAudited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, -time.Second)
+		w.provider.refresh = func(context.Context, upstream.RefreshRequest) (*upstream.Credential, error) {
+			return nil, &upstream.Error{Kind: upstream.InvalidGrant}
+		}
+		_, _ = w.keeper().Fresh(t.Context(), w.tenant, w.live(t))
+		if line := w.audit.String(); !strings.Contains(line, `"action":"upstream_dead"`) || strings.Contains(line, "r-old") {
+			t.Errorf("audit: %s", line)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package tenant
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+type noProvider struct{ upstream.Provider }
+
+func make1(name, issuer string) *Tenant {
+	return &Tenant{Name: name, Issuer: issuer, Provider: noProvider{}, Backend: &url.URL{Scheme: "http", Host: "b"}, Lifetimes: DefaultLifetimes()}
+}
+
+func TestLookup(t *testing.T) {
+	t.Parallel()
+	s, err := NewSet(
+		make1("music", "https://music.example"),
+		make1("paths", "https://mcp.example/music"),
+		make1("nested", "https://mcp.example/team/a"),
+		make1("team", "https://mcp.example/team"),
+		make1("port", "http://127.0.0.1:8080/x"),
+		make1("six", "http://[::1]:8080"),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ host, path, name, route string }{
+		{"music.example", "/token", "music", "/token"},
+		{"music.example", "", "music", ""},
+		{"music.example", "/", "music", "/"},
+		{"music.example:443", "/mcp", "music", "/mcp"},
+		{"MUSIC.example", "/mcp/", "music", "/mcp/"},
+		{"music.example", "/.well-known/oauth-protected-resource", "music", "/.well-known/oauth-protected-resource"},
+		{"music.example", "/.well-known/oauth-protected-resource/mcp", "music", "/.well-known/oauth-protected-resource/mcp"},
+		{"music.example:8443", "/token", "", ""},
+		{"music.example.evil.example", "/token", "", ""},
+		{"evil.example", "/music/token", "", ""},
+		{"", "/music/token", "", ""},
+
+		{"mcp.example", "/music/token", "paths", "/token"},
+		{"mcp.example", "/music", "paths", ""},
+		{"mcp.example", "/music/", "paths", "/"},
+		{"mcp.example", "/musical/token", "", ""},
+		{"mcp.example", "/Music/token", "", ""},
+		{"mcp.example", "//music/token", "", ""},
+		{"mcp.example", "/", "", ""},
+		{"mcp.example", "/token", "", ""},
+		{"mcp.example", "/music/.well-known/openid-configuration", "paths", "/.well-known/openid-configuration"},
+		{"mcp.example", "/.well-known/openid-configuration/music", "paths", "/.well-known/openid-configuration"},
+		{"mcp.example", "/.well-known/oauth-protected-resource/music/mcp", "paths", "/.well-known/oauth-protected-resource/mcp"},
+		{"mcp.example", "/.well-known/oauth-protected-resource", "", ""},
+		{"mcp.example", "/.well-known/", "", ""},
+
+		{"mcp.example", "/team/token", "team", "/token"},
+		{"mcp.example", "/team/a/token", "nested", "/token"},
+		{"mcp.example", "/team/ab/token", "team", "/ab/token"},
+		{"mcp.example", "/.well-known/oauth-authorization-server/team/a", "nested", "/.well-known/oauth-authorization-server"},
+		{"mcp.example", "/.well-known/oauth-protected-resource/team/a/mcp", "nested", "/.well-known/oauth-protected-resource/mcp"},
+
+		{"127.0.0.1:8080", "/x/token", "port", "/token"},
+		{"127.0.0.1", "/x/token", "", ""},
+		{"[::1]:8080", "/token", "six", "/token"},
+	} {
+		found, route, ok := s.Lookup(c.host, c.path)
+		name := ""
+		if found != nil {
+			name = found.Name
+		}
+		if name != c.name || ok != (c.name != "") || (ok && route != c.route) {
+			t.Errorf("%s%s: got %q %q %v, want %q %q", c.host, c.path, name, route, ok, c.name, c.route)
+		}
+	}
+}
+
+func TestNewSetReportsEveryFault(t *testing.T) {
+	t.Parallel()
+	one := func(change func(*Tenant)) *Tenant {
+		t := make1("a", "https://a.example")
+		change(t)
+		return t
+	}
+	for name, bad := range map[string]*Tenant{
+		"no name":         one(func(t *Tenant) { t.Name = "" }),
+		"slash in name":   one(func(t *Tenant) { t.Name = "a/b" }),
+		"long name":       one(func(t *Tenant) { t.Name = strings.Repeat("a", 64) }),
+		"no URL":          one(func(t *Tenant) { t.Issuer = "" }),
+		"ftp":             one(func(t *Tenant) { t.Issuer = "ftp://a.example" }),
+		"trailing slash":  one(func(t *Tenant) { t.Issuer += "/" }),
+		"query":           one(func(t *Tenant) { t.Issuer += "/x?y=1" }),
+		"empty query":     one(func(t *Tenant) { t.Issuer += "/x?" }),
+		"fragment":        one(func(t *Tenant) { t.Issuer += "#x" }),
+		"empty fragment":  one(func(t *Tenant) { t.Issuer += "#" }),
+		"user":            one(func(t *Tenant) { t.Issuer = "https://u@a.example" }),
+		"host in capital": one(func(t *Tenant) { t.Issuer = "https://A.example" }),
+		"capital scheme":  one(func(t *Tenant) { t.Issuer = "HTTPS://a.example" }),
+		"escaped path":    one(func(t *Tenant) { t.Issuer += "/%61b c" }),
+		"dot segments":    one(func(t *Tenant) { t.Issuer += "/x/../y" }),
+		"double slash":    one(func(t *Tenant) { t.Issuer += "//y" }),
+		"no provider":     one(func(t *Tenant) { t.Provider = nil }),
+		"no backend":      one(func(t *Tenant) { t.Backend = nil }),
+		"no lifetime":     one(func(t *Tenant) { t.Lifetimes.Access = 0 }),
+		"negative window": one(func(t *Tenant) { t.Lifetimes.ReuseWindow = -time.Second }),
+	} {
+		if s, err := NewSet(bad); err == nil || s != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	_, err := NewSet(
+		make1("a", "https://a.example"), make1("a", "https://b.example"), make1("c", "https://a.example:443"), make1("d", "ftp://d"),
+	)
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("want three faults, got %v", err)
+	}
+}
+
+func TestURLs(t *testing.T) {
+	t.Parallel()
+	for issuer, want := range map[string][3]string{
+		"https://music.example":      {"https://music.example/mcp", "https://music.example/.well-known/oauth-protected-resource/mcp", ""},
+		"https://mcp.example/team/a": {"https://mcp.example/team/a/mcp", "https://mcp.example/.well-known/oauth-protected-resource/team/a/mcp", "/team/a"},
+		"http://127.0.0.1:8080/octo": {"http://127.0.0.1:8080/octo/mcp", "http://127.0.0.1:8080/.well-known/oauth-protected-resource/octo/mcp", "/octo"},
+	} {
+		x := make1("x", issuer)
+		if got := [3]string{x.Resource(), x.ResourceMetadata(), x.Path()}; got != want {
+			t.Errorf("%s: %q", issuer, got)
+		}
+		if x.Secure() != strings.HasPrefix(issuer, "https:") {
+			t.Errorf("%s: secure %v", issuer, x.Secure())
+		}
+		for resource, ok := range map[string]bool{
+			issuer: true, issuer + "/": true, issuer + "/mcp": true, issuer + "/mcp/": true,
+			issuer + "/other": false, issuer + "/mcp//": false, issuer + "x": false, "": false, issuer + "/mcp#x": false,
+		} {
+			if x.Accepts(resource) != ok {
+				t.Errorf("%s accepts %q: %v", issuer, resource, !ok)
+			}
+		}
+	}
+}
+
+// BenchmarkLookup shows that a lookup costs the same among 10 tenants and
+// among 10,000.
+func BenchmarkLookup(b *testing.B) {
+	for _, n := range []int{10, 10_000} {
+		var tenants []*Tenant
+		for i := range n {
+			tenants = append(tenants, make1(fmt.Sprint("t", i), fmt.Sprintf("https://mcp.example/t%d", i)))
+		}
+		s, err := NewSet(tenants...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				if _, _, ok := s.Lookup("mcp.example", "/t7/mcp"); !ok {
+					b.Fatal("not found")
+				}
+			}
+		})
+	}
+}
