@@ -9,7 +9,7 @@ import (
 )
 
 func keyCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "Server keys", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "key", Short: "Server keys", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "new",
 		Short:   "Print a new server key: 32 random bytes in base64url",

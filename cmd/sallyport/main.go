@@ -50,6 +50,10 @@ func verb(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, 
 	}
 }
 
+// showHelp is what a command does that only has verbs below it. Without a
+// RunE cobra would take a misspelt verb for a wish for help, and exit with 0.
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+
 // run is the whole program.
 func run(ctx context.Context, args []string, sys system) int {
 	root := &cobra.Command{
@@ -59,13 +63,13 @@ func run(ctx context.Context, args []string, sys system) int {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:          showHelp,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetArgs(args)
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
-	root.AddCommand(serveCommand(sys), checkCommand(sys), demoCommand(sys), keyCommand(), pluginCommand(), versionCommand())
+	root.AddCommand(serveCommand(sys), checkCommand(sys), demoCommand(sys), keyCommand(), pluginCommand(), versionCommand(), compileCommand())
 
 	err := root.ExecuteContext(ctx)
 	switch {

@@ -13,7 +13,7 @@ import (
 )
 
 func pluginCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "plugin", Short: "Build and look at plugins", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "plugin", Short: "Build and look at plugins", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(pluginBuildCommand(), pluginInspectCommand())
 	return cmd
 }

@@ -5,6 +5,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -48,9 +49,9 @@ func ParseKey(text string) (Key, error) {
 	if len(b) != KeySize {
 		return Key{}, fmt.Errorf("a key is 32 bytes, this one has %d; make one with: sallyport key new", len(b))
 	}
-	if distinct(b) < 16 {
-		// 32 random bytes have fewer than 16 distinct values once in 10^16 keys;
-		// a word padded out, zeros or a repeated pattern have.
+	if distinct(b) < 16 || periodic(b) || periodic([]byte(s)) {
+		// Random bytes are one of these less than once in 10^16 keys; zeros, a
+		// word padded out and a word repeated always are.
 		return Key{}, errors.New("this key is not random; make one with: sallyport key new")
 	}
 	return keyOf(b), nil
@@ -203,6 +204,16 @@ func distinct(b []byte) int {
 		}
 	}
 	return n
+}
+
+// periodic tells whether b repeats a beginning of at most half its length.
+func periodic(b []byte) bool {
+	for period := 1; period <= len(b)/2; period++ {
+		if bytes.Equal(b[period:], b[:len(b)-period]) {
+			return true
+		}
+	}
+	return false
 }
 
 // must unwraps results whose errors depend on constants alone.

@@ -37,7 +37,8 @@ func TestParseKey(t *testing.T) {
 	}
 	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	for name, text := range map[string]string{
-		"empty": "", "short": encode(string(raw[:31])), "long": encode(string(raw) + "x"), "zeros": encode(strings.Repeat("\x00", 32)),
+		"a word repeated": strings.Repeat("hunter2", 7)[:43],
+		"empty":           "", "short": encode(string(raw[:31])), "long": encode(string(raw) + "x"), "zeros": encode(strings.Repeat("\x00", 32)),
 		"a repeated byte": encode(strings.Repeat("k", 32)), "a repeated pattern": encode(strings.Repeat("changeme", 4)),
 		"a word padded out": encode("password" + strings.Repeat(" ", 24)), "words": "correct horse battery staple",
 		"hex": fmt.Sprintf("%x", raw), "not base64": strings.Repeat("!", 43),
