@@ -231,7 +231,7 @@ func TestCaps(t *testing.T) {
 	release := make(chan struct{})
 	_, c := newWorld(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
-			w.WriteHeader(200)
+			w.WriteHeader(http.StatusOK)
 			w.(http.Flusher).Flush()
 			<-release
 			return

@@ -105,7 +105,7 @@ func reason(err error) string {
 // is kind, so that only our own words are left.
 func unwrapTo(err, kind error) error {
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		if errors.Unwrap(e) == kind {
+		if errors.Unwrap(e) == kind { //nolint:errorlint // the chain is walked link by link here
 			return e
 		}
 	}

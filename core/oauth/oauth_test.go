@@ -156,13 +156,13 @@ func TestParams(t *testing.T) {
 	for query, ok := range map[string]bool{
 		"a=1&b=2": true, "a=1&a=2": false, "a=1&a=1": false, "a=&a=1": false, "resource=x&resource=y": true, "": true, "a=%zz": false, "a;b": false,
 	} {
-		p, err := QueryParams(httptest.NewRequest(http.MethodGet, "/?"+query, nil))
+		_, err := QueryParams(httptest.NewRequest(http.MethodGet, "/?"+query, nil))
 		if (err == nil) != ok || (err != nil && AsError(err).Code != InvalidRequest) {
 			t.Errorf("query %q: %v", query, err)
 		}
 		r := httptest.NewRequest(http.MethodPost, "/?code=from-the-query", strings.NewReader(query))
 		r.Header.Set("Content-Type", "Application/x-www-form-urlencoded; charset=utf-8")
-		p, err = FormParams(httptest.NewRecorder(), r)
+		p, err := FormParams(httptest.NewRecorder(), r)
 		if (err == nil) != ok || p.Get("code") != "" {
 			t.Errorf("form %q: %v, code %q", query, err, p.Get("code"))
 		}

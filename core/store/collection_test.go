@@ -397,7 +397,7 @@ func get(t *testing.T, d store.Driver, key string) []byte {
 func is(t *testing.T, what string, err, kind error) {
 	t.Helper()
 	for _, k := range []error{store.ErrNotFound, store.ErrConflict, store.ErrUnreadable, store.ErrName, kind} {
-		if errors.Is(err, k) != (k == kind) {
+		if errors.Is(err, k) != (k == kind) { //nolint:errorlint // which of the kinds it is, not whether it wraps one
 			t.Errorf("%s = %v; want %v", what, err, kind)
 			return
 		}

@@ -266,9 +266,8 @@ func (v *visit) dead(ctx context.Context) (string, error) {
 		return "", err
 	}
 	_, err = v.client.Refresh(ctx)
-	var answer *oauth2.RetrieveError
-	if !errors.As(err, &answer) || answer.ErrorCode != "invalid_grant" {
-		return "", fmt.Errorf("expected the token endpoint to answer invalid_grant, got %v", err)
+	if answer, ok := errors.AsType[*oauth2.RetrieveError](err); !ok || answer.ErrorCode != "invalid_grant" {
+		return "", fmt.Errorf("expected the token endpoint to answer invalid_grant, got: %w", err)
 	}
 	return "access: 401 invalid_token, refresh: invalid_grant", nil
 }

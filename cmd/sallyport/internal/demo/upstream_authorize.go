@@ -121,7 +121,7 @@ func redirectBack(w http.ResponseWriter, r *http.Request, req *authRequest, para
 	}
 	to.RawQuery = q.Encode()
 	// 303, not 302: the browser must not repeat the login's POST at the app.
-	http.Redirect(w, r, to.String(), http.StatusSeeOther)
+	http.Redirect(w, r, to.String(), http.StatusSeeOther) //nolint:gosec // G710: to is the registered URI, compared as a string before
 }
 
 // page renders one of the templates. The policy names no form-action: Chromium
@@ -137,5 +137,5 @@ func (u *Upstream) page(w http.ResponseWriter, status int, name string, data any
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	body.WriteTo(w)
+	_, _ = body.WriteTo(w)
 }
