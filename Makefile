@@ -21,7 +21,7 @@ demo: build plugins ## run the whole loop on loopback; ARGS=--check drives it by
 build: ## build bin/sallyport
 	$(GO) build -trimpath -ldflags='-s -w' -o $(BIN) ./cmd/sallyport
 
-plugins: build ## build every provider into plugins/dist
+plugins: need-rust build ## build every provider into plugins/dist
 	$(BIN) plugin build -o $(DIST) $(addprefix ./,$(PROVIDERS))
 
 ##@ Prove
@@ -54,13 +54,19 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-node
+.PHONY: need-redis need-node need-rust
 need-redis:
 	@command -v redis-server >/dev/null || $(call install,redis-server)
 
 need-node:
 	@command -v npm >/dev/null || $(call install,npm)
 	@test $(NODE)/node_modules/.package-lock.json -nt $(NODE)/package-lock.json || { cd $(NODE) && npm ci --no-audit --no-fund; }
+
+# One provider is written in Rust, with Debian's compiler and crates.
+need-rust:
+	@{ test -x /usr/bin/cargo && test -x /usr/bin/rust-lld && test -d /usr/lib/rustlib/wasm32-unknown-unknown/lib && \
+	   ls -d /usr/share/cargo/registry/serde_json-1.* >/dev/null 2>&1; } || \
+	   $(call install,rustc cargo libstd-rust-dev-wasm32 librust-serde-json-dev lld-14)
 
 define install
 { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }; } || \

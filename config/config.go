@@ -104,6 +104,10 @@ type Tenant struct {
 	// which there are; no place for secrets.
 	Settings map[string]any `koanf:"settings" example:"{ host: github.example.com }"`
 
+	// Hosts, `host` or `host:port`, that the provider may ask for this tenant,
+	// of those that its plugin declares. Empty: all of them.
+	Hosts []string `koanf:"hosts" example:"[api.example.com]"`
+
 	// Our client id at the upstream.
 	ClientID string `koanf:"client_id" required:"yes" example:"Iv1.0123456789"`
 
@@ -111,12 +115,26 @@ type Tenant struct {
 	// public client.
 	ClientSecret Secret `koanf:"client_secret" example:"${env:GITHUB_SECRET}"`
 
+	// Our private key at the upstream, for providers that authenticate by
+	// `private_key_jwt`: RSA (at least 2,048 bits) or EC (P-256), as PEM or JWK.
+	ClientKey Secret `koanf:"client_key" example:"${file:/run/secrets/upstream-key.pem}"`
+
 	// Scopes a client may ask for, in the upstream's words. Empty: those the
 	// provider asks for by default.
 	Scopes []string `koanf:"scopes" example:"[read:user, repo]"`
 
 	// URL of the MCP server behind the gateway, http or https.
 	Backend string `koanf:"backend" required:"yes" example:"http://127.0.0.1:9000/mcp"`
+
+	// Client id metadata documents: whether a client may use the URL of a
+	// document about itself as its client id. With `off` clients do not learn
+	// that they could, and register themselves.
+	CIMD string `koanf:"cimd" default:"on" oneof:"on off"`
+
+	// Hosts, `host` or `host:port`, compared exactly, that clients may publish
+	// their metadata documents and keys at. Empty: any on the public internet.
+	// A host of plugins/private_hosts has to be listed here as well.
+	CIMDHosts []string `koanf:"cimd_hosts" example:"[claude.ai, chatgpt.com]"`
 
 	// Pre-registered clients. MCP clients register themselves; this is for
 	// those that cannot.
@@ -135,8 +153,12 @@ type Client struct {
 	// Name for people, on the consent page. Default: the id.
 	Name string `koanf:"name" example:"Inspector"`
 
-	// The client secret. Empty: a public client.
+	// The client secret. Empty: a public client, unless it has a jwks_uri.
 	Secret Secret `koanf:"secret" example:"${env:INSPECTOR_SECRET}"`
+
+	// https URL of the client's public keys (JWK Set). The client then
+	// authenticates by `private_key_jwt` and has no secret.
+	JWKSURI string `koanf:"jwks_uri" example:"https://inspector.example.com/jwks.json"`
 
 	// Where the client may be redirected to, whole and exact; only the port of
 	// a loopback URI floats (RFC 8252 §7.3).

@@ -126,6 +126,15 @@ func checkBackend(backend string) *problem {
 	return what
 }
 
+// checkJWKSURI checks the URL of a client's keys.
+func checkJWKSURI(uri string) *problem {
+	u, what := parseURL(uri)
+	if what == nil && (u.Scheme != "https" || u.Path == "" || strings.Contains(uri, "#")) {
+		return &problem{"must be an https URL with a path and without a fragment", ""}
+	}
+	return what
+}
+
 // parseURL parses an absolute http or https URL with a host in its normal
 // spelling and nothing before the host.
 func parseURL(text string) (*url.URL, *problem) {

@@ -67,7 +67,9 @@ func (l *loader) checkKeys(keys []Secret) {
 func (l *loader) validateTenant(p path, t Tenant) {
 	l.check(p.child("provider"), t.Provider, checkProvider)
 	l.check(p.child("backend"), t.Backend, checkBackend)
+	l.checkAll(p.child("hosts"), t.Hosts, checkHost)
 	l.checkAll(p.child("scopes"), t.Scopes, checkScope)
+	l.checkAll(p.child("cimd_hosts"), t.CIMDHosts, checkHost)
 	l.checkAll(p.child("redirects").child("hosts"), t.Redirects.Hosts, checkHost)
 	l.checkAll(p.child("redirects").child("uris"), t.Redirects.URIs, checkAppURI)
 	if t.Lifetimes.Refresh < t.Lifetimes.Access {
@@ -76,6 +78,12 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	for i, client := range t.Clients {
 		at := p.child("clients").item(i)
 		l.check(at.child("id"), client.ID, checkClientID)
+		if client.JWKSURI != "" {
+			l.check(at.child("jwks_uri"), client.JWKSURI, checkJWKSURI)
+			if !client.Secret.IsZero() {
+				l.fault(at.child("jwks_uri"), problem{"stands beside a secret", "a client has one way to authenticate: take one out"})
+			}
+		}
 		l.checkAll(at.child("redirect_uris"), client.RedirectURIs, checkRedirectURI)
 		same := func(other Client) bool { return other.ID == client.ID }
 		if first := slices.IndexFunc(t.Clients, same); first < i {

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -22,6 +23,9 @@ type Config struct {
 
 	Log   hclog.Logger // nil: no log
 	Audit *audit.Log   // nil: no audit
+	// Fetch asks what clients publish. nil: the strict client of the public
+	// internet.
+	Fetch *fetch.Client
 	// BackendTransport reaches the MCP servers behind the gateway. nil: one
 	// with keep-alive for many calls to few hosts.
 	BackendTransport http.RoundTripper
@@ -34,6 +38,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Log == nil {
 		c.Log = hclog.NewNullLogger()
+	}
+	if c.Fetch == nil {
+		c.Fetch = fetch.New(fetch.Config{})
 	}
 	if c.Now == nil {
 		c.Now = time.Now

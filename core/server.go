@@ -51,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now)}
 	s.tenants.Store(cfg.Tenants)
 
-	clients := client.NewRegistry(cfg.Keys, cfg.Now)
+	clients := client.NewRegistry(client.Config{Keys: cfg.Keys, Store: cfg.Store, Fetch: cfg.Fetch, Now: cfg.Now})
 	sessions := session.NewStore(cfg.Store, cfg.Keys, cfg.Now)
 	keeper := credential.NewKeeper(s.grants, cfg.Audit, cfg.Now)
 

@@ -49,6 +49,9 @@ func Build(ctx context.Context, o BuildOptions) (Info, error) {
 // compile runs the go command; the flags leave paths and versions out, so that
 // the same sources give the same digest.
 func (o BuildOptions) compile(ctx context.Context, out string) ([]byte, error) {
+	if isRust(o.Dir) {
+		return compileRust(ctx, o.Dir, o.Log)
+	}
 	out, err := filepath.Abs(out)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/sdk/abi"
@@ -21,9 +22,9 @@ const (
 // authenticate carries out a client_auth directive on a request about to leave
 // and returns its body. This is the one place where the client secret leaves
 // its wrapper.
-func (c *conversation) authenticate(a *abi.ClientAuth, header http.Header, body []byte) ([]byte, error) {
+func (c *conversation) authenticate(a *abi.ClientAuth, to *url.URL, header http.Header, body []byte) ([]byte, error) {
 	id, secret := c.binding.ClientID, c.binding.ClientSecret
-	if secret.IsZero() && (a.Method == abi.AuthBasic || a.Method == abi.AuthPost) {
+	if secret.IsZero() && slices.Contains([]string{abi.AuthBasic, abi.AuthBasicSecret, abi.AuthPost}, a.Method) {
 		return nil, &upstream.Error{Kind: upstream.Misconfigured, Detail: "the upstream wants a client secret; set client_secret of tenant " + c.binding.Tenant}
 	}
 	idParam := cmp.Or(a.IDParam, "client_id")
@@ -33,17 +34,29 @@ func (c *conversation) authenticate(a *abi.ClientAuth, header http.Header, body 
 	case abi.AuthPost:
 		return c.addParams(header, body, [][2]string{{idParam, id}, {cmp.Or(a.SecretParam, "client_secret"), secret.Reveal()}})
 	case abi.AuthBasic:
-		if header.Get("Authorization") != "" {
-			return nil, c.bug("it sets the authorization header and asks for basic client authentication too")
-		}
 		// RFC 6749 §2.3.1: both parts are form-encoded first.
-		pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret.Reveal())
-		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
-		return body, nil
+		return body, c.basic(header, url.QueryEscape(id), url.QueryEscape(secret.Reveal()))
+	case abi.AuthBasicSecret:
+		return body, c.basic(header, secret.Reveal(), "")
 	case abi.AuthPrivateKeyJWT:
-		return nil, &upstream.Error{Kind: upstream.Misconfigured, Detail: "client authentication by private_key_jwt is not available yet"}
+		assertion, err := c.assertion(a, to)
+		if err != nil {
+			return nil, err
+		}
+		return c.addParams(header, body, [][2]string{
+			{idParam, id}, {"client_assertion_type", assertionType}, {"client_assertion", assertion},
+		})
 	}
 	return nil, c.bug(fmt.Sprintf("it asks for the unknown client authentication %q", a.Method))
+}
+
+// basic sets the header of RFC 7617 §2.
+func (c *conversation) basic(header http.Header, user, password string) error {
+	if header.Get("Authorization") != "" {
+		return c.bug("it sets the authorization header and asks for basic client authentication too")
+	}
+	header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	return nil
 }
 
 // addParams adds members to a form or a JSON object. A member that is there

@@ -20,7 +20,8 @@ type conversation struct {
 	*provider
 	op     string
 	input  abi.Raw
-	now    time.Time
+	began  time.Time
+	now    time.Time // what the guest is told, of an earlier attempt if there was one
 	seed   [32]byte
 	steps  []step
 	replay []step // kept by an earlier attempt, not yet asked for again
@@ -30,19 +31,24 @@ type conversation struct {
 	log      *wasi.Log // of the last run
 	runs     int
 	requests int
+	fuel     int64 // spent, all runs together
 }
 
 // converse holds one conversation and returns the result's JSON. Every error
-// is an *upstream.Error.
+// is or wraps an *upstream.Error. The caller has acquired the module.
 func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep *keeper) (abi.Raw, error) {
-	if err := p.module.acquire(); err != nil {
-		return nil, &upstream.Error{Kind: upstream.Unavailable, Err: err}
+	began := p.module.cfg.Now()
+	tries, err := p.module.circuit.enter(began)
+	if err != nil {
+		return nil, fmt.Errorf("plugin %s, %s: %w", p.name(), op, err)
 	}
-	defer p.module.release()
+	if tries {
+		defer p.module.circuit.leave()
+	}
 	ctx, cancel := context.WithTimeout(ctx, p.module.cfg.Limits.Conversation)
 	defer cancel()
-	c := &conversation{provider: p, op: op, input: input, keep: keep, secret: newRedactor(p.binding, input)}
-	c.now = time.UnixMilli(p.module.cfg.Now().UnixMilli()) // as the document and the journal have it
+	c := &conversation{provider: p, op: op, input: input, keep: keep, secret: newRedactor(p.binding, input), began: began}
+	c.now = time.UnixMilli(began.UnixMilli()) // as the document and the journal have it
 	if _, err := io.ReadFull(p.module.cfg.Random, c.seed[:]); err != nil {
 		return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "no randomness for a seed", Err: err}
 	}
@@ -102,7 +108,13 @@ func (c *conversation) turn(ctx context.Context) (abi.Output, []byte, error) {
 	}
 	c.runs++
 	c.log = wasi.NewLog(limits.Log)
-	raw, err := c.module.run(ctx, doc, wasi.NewSystem(c.now, c.seed, c.log))
+	started := c.module.cfg.Now()
+	raw, fuel, err := c.module.run(ctx, doc, wasi.NewSystem(c.now, c.seed, c.log))
+	c.fuel += fuel
+	c.module.cfg.Observer.Run(RunEvent{
+		Provider: c.name(), Tenant: c.binding.Tenant, Op: c.op,
+		Fuel: fuel, Took: c.module.cfg.Now().Sub(started), Fault: err != nil,
+	})
 	if fault := guestFault(""); errors.As(err, &fault) {
 		return abi.Output{}, nil, c.bug(fault.Error())
 	} else if err != nil {
@@ -139,7 +151,7 @@ func (c *conversation) answer(ctx context.Context, out abi.Output, body []byte) 
 // wait lets time pass while no instance is held. A wait that cannot end in
 // time is not begun.
 func (c *conversation) wait(ctx context.Context, d time.Duration) error {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
+	if left := c.module.cfg.Limits.Conversation - c.module.cfg.Now().Sub(c.began); left < d {
 		return &upstream.Error{Kind: upstream.Unavailable, Detail: fmt.Sprintf("the provider wants to wait %v, longer than a conversation may last", d), RetryAfter: d}
 	}
 	timer := time.NewTimer(d)
@@ -231,5 +243,5 @@ func (c *conversation) report(err error) {
 			log.Debug("provider: " + c.secret.clean(l))
 		}
 	}
-	log.Debug("conversation ended", "op", c.op, "runs", c.runs, "requests", c.requests, "failed", err != nil)
+	log.Debug("conversation ended", "op", c.op, "runs", c.runs, "requests", c.requests, "fuel", c.fuel, "failed", err != nil)
 }

@@ -35,9 +35,9 @@ func (c *conversation) perform(ctx context.Context, r *abi.Request, body []byte)
 			return step{}, err
 		}
 		c.requests++
-		started := time.Now()
+		started := c.module.cfg.Now()
 		res, err := c.module.cfg.Fetch.Do(ctx, req, policy)
-		c.note(req.URL.Host, res, time.Since(started))
+		c.note(req.URL.Host, res, err, c.module.cfg.Now().Sub(started))
 		switch {
 		case err == nil:
 			return stepOf(res), nil
@@ -48,14 +48,22 @@ func (c *conversation) perform(ctx context.Context, r *abi.Request, body []byte)
 	}
 }
 
-// note logs that a request was made: the host, never the path or the query.
-func (c *conversation) note(host string, res *fetch.Response, took time.Duration) {
-	status := 0
+// note tells of a request: the host, never the path or the query.
+func (c *conversation) note(host string, res *fetch.Response, err error, took time.Duration) {
+	e := RequestEvent{Provider: c.name(), Tenant: c.binding.Tenant, Op: c.op, Host: host, Took: took, Refused: forbidden(err)}
 	if res != nil {
-		status = res.Status
+		e.Status, e.Bytes = res.Status, len(res.Body)
 	}
-	c.module.cfg.Logger.Debug("upstream request", "plugin", c.name(), "tenant", c.binding.Tenant, "op", c.op,
-		"host", host, "status", status, "took", took.Round(time.Millisecond))
+	c.module.cfg.Observer.Request(e)
+	c.module.cfg.Logger.Debug("upstream request", "plugin", e.Provider, "tenant", e.Tenant, "op", e.Op,
+		"host", host, "status", e.Status, "bytes", e.Bytes, "refused", e.Refused, "took", took.Round(time.Millisecond))
+}
+
+// forbidden tells whether a rule of ours kept a request from being sent.
+func forbidden(err error) bool {
+	return slices.ContainsFunc([]error{
+		fetch.ErrHostNotAllowed, fetch.ErrAddressNotAllowed, fetch.ErrScheme, fetch.ErrHeader, fetch.ErrURL,
+	}, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 func (c *conversation) build(ctx context.Context, r *abi.Request, body []byte) (*http.Request, error) {
@@ -79,7 +87,7 @@ func (c *conversation) build(ctx context.Context, r *abi.Request, body []byte) (
 		if err := c.module.cfg.Fetch.CheckURL(u, c.hosts); err != nil {
 			return nil, c.egressError(err)
 		}
-		if body, err = c.authenticate(r.ClientAuth, header, body); err != nil {
+		if body, err = c.authenticate(r.ClientAuth, u, header, body); err != nil {
 			return nil, err
 		}
 	}

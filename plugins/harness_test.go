@@ -3,6 +3,7 @@ package plugins
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -52,14 +53,16 @@ var sharedModule = sync.OnceValues(func() (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := Config{CacheDir: filepath.Join(scratch, "cache")}.withDefaults()
-	m, err := openModule(context.Background(), cfg, wasm)
+	m, err := openModule(context.Background(), Config{CacheDir: cacheFolder(), Now: (&rig{now: startTime()}).clock}.withDefaults(), wasm)
 	if err != nil {
 		return nil, err
 	}
-	m.manifest, err = ReadManifest(wasm)
-	return m, err
+	manifest, err := ReadManifest(wasm)
+	return m, errors.Join(err, m.adopt(manifest))
 })
+
+// cacheFolder is where all tests keep compiled code.
+func cacheFolder() string { return filepath.Join(scratch, "cache") }
 
 func probeBytes(t testing.TB) []byte {
 	t.Helper()
@@ -96,6 +99,7 @@ type rig struct {
 	log      *output
 
 	mu    sync.Mutex
+	now   time.Time
 	asked []string // METHOD path body
 	auth  []string
 	fail  map[string]int // path → so many connections to break off
@@ -117,11 +121,14 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	cfg = cfg.withDefaults()
-	r.module = &Module{
-		cfg: cfg, manifest: shared.manifest, digest: shared.digest,
-		runtime: shared.runtime, compiled: shared.compiled, idle: make(chan struct{}),
+	m := &Module{
+		cfg: cfg, manifest: shared.manifest, settings: shared.settings, digest: shared.digest,
+		engine: shared.engine, globals: shared.globals, idle: make(chan struct{}),
 	}
-	r.host = &Host{cfg: cfg, modules: []*Module{r.module}}
+	m.pool = newPool(cfg.Limits, m.instantiate)
+	t.Cleanup(func() { m.pool.close(context.Background()) })
+	r.module = m
+	r.host = &Host{cfg: cfg, files: map[string]*file{}, modules: []*Module{m}, current: map[string]*Module{"probe": m}}
 	return r
 }
 
@@ -159,17 +166,31 @@ func probeDir(t testing.TB) string {
 }
 
 func newUpstream(t testing.TB) (*rig, Config) {
-	r := &rig{log: &output{}, fail: map[string]int{}, say: map[string]int{}}
+	r := &rig{log: &output{}, now: startTime(), fail: map[string]int{}, say: map[string]int{}}
 	r.upstream = httptest.NewServer(r)
 	t.Cleanup(r.upstream.Close)
 	client := fetch.New(fetch.Config{PrivateHosts: []string{r.hostport()}})
 	t.Cleanup(client.Close)
 	return r, Config{
-		CacheDir: filepath.Join(scratch, "cache"),
+		CacheDir: cacheFolder(),
 		Fetch:    client,
 		Logger:   hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: r.log}),
-		Now:      func() time.Time { return time.Unix(1_800_000_000, 0) },
+		Now:      r.clock,
 	}
+}
+
+func startTime() time.Time { return time.Unix(1_800_000_000, 0) }
+
+func (r *rig) clock() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+func (r *rig) pass(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = r.now.Add(d)
 }
 
 func (r *rig) hostport() string { return r.upstream.Listener.Addr().String() }
@@ -209,7 +230,7 @@ func (r *rig) requests() []string {
 
 func (r *rig) bind(t testing.TB, mode string) upstream.Provider {
 	t.Helper()
-	p, err := r.module.Bind(t.Context(), r.binding(mode))
+	p, err := r.host.Bind(t.Context(), "probe", r.binding(mode))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,12 @@
 // files, refuses bad ones, runs good ones in a sandbox without any capability,
 // performs the requests they ask for, and hands core a Provider for a tenant.
 //
-// It owns the life of a plugin (file, digest, manifest, compiled module), the
-// conversation with it and every rule about what leaves the house on its
-// behalf. It leaves the wire shapes to sdk/abi, the network to core/fetch, the
-// guest's operating system to plugins/wasi, and keeping credentials and
-// journals to core. It and its subpackages are the only importers of wazero.
+// It owns the life of a plugin (file, digest, manifest, compiled module,
+// instances, replacement), the conversation with it and every rule about what
+// leaves the house on its behalf. It leaves the wire shapes to sdk/abi, the
+// network to core/fetch, static limits and fuel to plugins/loader, the guest's
+// operating system to plugins/wasi, and keeping credentials and journals to
+// core. It and its subpackages are the only importers of wazero.
 package plugins
 
 import (
@@ -16,13 +17,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -37,34 +39,49 @@ var ErrNotFound = errors.New("plugins: no such plugin")
 type Config struct {
 	Dirs     []string      // folders whose *.wasm files are plugins
 	CacheDir string        // compiled code is kept here, mode 0700: whoever writes it runs code in this process; empty: keep none
+	Compile  Compiler      // compiles modules; nil: in this process, which a module made for it can exhaust
 	Fetch    *fetch.Client // performs the requests; nil: the public internet only
 	Logger   hclog.Logger
+	Observer Observer // is told of requests, runs and changes; nil: nobody
 	Now      func() time.Time
-	Random   io.Reader // seeds of conversations; nil: crypto/rand
+	Random   io.Reader // seeds of conversations, ids of assertions; nil: crypto/rand
 	Limits   Limits
 }
 
 // Limits bound what a provider may use. A zero field takes its default.
 type Limits struct {
 	Memory       int           // bytes of linear memory, in whole pages of 64 KiB; 16 MiB
+	Fuel         int64         // instructions, roughly, of one run; 100,000,000
+	FuelPerByte  int64         // and so many more for each byte of its input; 2,000
+	FuelCeiling  int64         // but no more than this, about half a second of a core; 500,000,000
 	Steps        int           // requests and waits in a conversation; 8
-	Run          time.Duration // one run of the guest; 5 s
-	Conversation time.Duration // all of it, requests included; 15 s
+	Conversation time.Duration // all of it, queueing and requests included; 15 s
 	Answer       int           // bytes of one answer's body; 256 KiB
 	Output       int           // bytes of one output document; 256 KiB
 	Log          int           // bytes of what a run prints; 8 KiB
+	Instances    int           // of one plugin, running or idle; 2 × cores
+	Idle         time.Duration // an instance not used for so long is freed; 5 min
 }
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
 		Memory:       cmp.Or(l.Memory, 16<<20),
+		Fuel:         cmp.Or(l.Fuel, 100_000_000),
+		FuelPerByte:  cmp.Or(l.FuelPerByte, 2_000),
+		FuelCeiling:  cmp.Or(l.FuelCeiling, 500_000_000),
 		Steps:        cmp.Or(l.Steps, 8),
-		Run:          cmp.Or(l.Run, 5*time.Second),
 		Conversation: cmp.Or(l.Conversation, 15*time.Second),
 		Answer:       cmp.Or(l.Answer, 256<<10),
 		Output:       cmp.Or(l.Output, 256<<10),
 		Log:          cmp.Or(l.Log, 8<<10),
+		Instances:    cmp.Or(l.Instances, 2*runtime.GOMAXPROCS(0)),
+		Idle:         cmp.Or(l.Idle, 5*time.Minute),
 	}
+}
+
+// fuel is the budget of a run on so many bytes of input.
+func (l Limits) fuel(input int) int64 {
+	return min(l.Fuel+l.FuelPerByte*int64(input), max(l.Fuel, l.FuelCeiling))
 }
 
 func (c Config) withDefaults() Config {
@@ -75,6 +92,9 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -84,7 +104,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Fault is a file that was refused, and why.
+// Fault is a file that is not in service as it is now, and why. An earlier
+// content of it may still be.
 type Fault struct {
 	Path string
 	Err  error
@@ -92,19 +113,24 @@ type Fault struct {
 
 // Host holds the loaded plugins. It is safe for concurrent use.
 type Host struct {
-	cfg     Config
-	modules []*Module // by name, then newest version, then digest
-	faults  []Fault
+	cfg      Config
+	scanning sync.Mutex     // one look at the folders at a time
+	retiring sync.WaitGroup // modules that drain
+
+	mu      sync.RWMutex
+	closed  bool
+	files   map[string]*file   // by path
+	current map[string]*Module // by name: what an unpinned reference means
+	modules []*Module          // all in service: by name, then newest version, then digest
+
+	boundMu sync.Mutex // taken with mu held
+	bound   []weak.Pointer[bound]
 }
 
 // New loads every plugin in cfg.Dirs. A bad file does not fail it, see Faults;
 // a folder that cannot be read does.
 func New(ctx context.Context, cfg Config) (*Host, error) {
-	h := &Host{cfg: cfg.withDefaults()}
-	paths, err := find(cfg.Dirs)
-	if err != nil {
-		return nil, err
-	}
+	h := &Host{cfg: cfg.withDefaults(), files: map[string]*file{}, current: map[string]*Module{}}
 	if cfg.CacheDir != "" {
 		if err := os.MkdirAll(cfg.CacheDir, 0o700); err != nil {
 			return nil, fmt.Errorf("plugins: cache folder: %w", err)
@@ -112,112 +138,62 @@ func New(ctx context.Context, cfg Config) (*Host, error) {
 		if err := os.Chmod(cfg.CacheDir, 0o700); err != nil { // it may have been there
 			return nil, fmt.Errorf("plugins: cache folder: %w", err)
 		}
+		h.pruneCache()
 	}
-	for i, r := range h.loadAll(ctx, paths) {
-		h.add(ctx, paths[i], r)
+	if err := h.Reload(ctx); err != nil {
+		return nil, err
 	}
-	slices.SortFunc(h.modules, func(a, b *Module) int {
-		return cmp.Or(
-			cmp.Compare(a.manifest.Name, b.manifest.Name),
-			-compareVersions(a.manifest.Version, b.manifest.Version),
-			cmp.Compare(a.digest, b.digest),
-		)
-	})
 	return h, nil
 }
 
-func find(dirs []string) ([]string, error) {
-	var paths []string
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return nil, fmt.Errorf("plugins: plugin folder: %w", err)
-		}
-		for _, e := range entries {
-			if !e.IsDir() && strings.HasSuffix(e.Name(), ".wasm") {
-				paths = append(paths, filepath.Join(dir, e.Name()))
-			}
+// Faults lists the files that are not in service as they are now, by path.
+func (h *Host) Faults() []Fault {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	var faults []Fault
+	for _, path := range slices.Sorted(maps.Keys(h.files)) {
+		if f := h.files[path]; f.fault != nil {
+			faults = append(faults, Fault{path, f.fault})
 		}
 	}
-	return paths, nil
+	return faults
 }
 
-type loaded struct {
-	module *Module
-	err    error
+// Modules lists the plugins in service by name, the newest version first.
+func (h *Host) Modules() []*Module {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return slices.Clone(h.modules)
 }
-
-// loadAll compiles on all cores: a cold Go plugin takes a second or two.
-func (h *Host) loadAll(ctx context.Context, paths []string) []loaded {
-	out := make([]loaded, len(paths))
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
-	var wg sync.WaitGroup
-	for i, path := range paths {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			out[i].module, out[i].err = h.load(ctx, path)
-		})
-	}
-	wg.Wait()
-	return out
-}
-
-func (h *Host) load(ctx context.Context, path string) (*Module, error) {
-	wasm, err := readModule(path)
-	if err != nil {
-		return nil, err
-	}
-	manifest, err := ReadManifest(wasm)
-	if err != nil {
-		return nil, err
-	}
-	m, err := openModule(ctx, h.cfg, wasm)
-	if err != nil {
-		return nil, err
-	}
-	m.manifest = manifest
-	if err := m.confirm(ctx, wasm); err != nil {
-		m.destroy(ctx)
-		return nil, err
-	}
-	return m, nil
-}
-
-func (h *Host) add(ctx context.Context, path string, r loaded) {
-	if r.err != nil {
-		h.faults = append(h.faults, Fault{path, fmt.Errorf("plugins: %s: %w", path, r.err)})
-		h.cfg.Logger.Error("plugin refused", "file", path, "error", r.err)
-		return
-	}
-	m := r.module
-	if slices.ContainsFunc(h.modules, func(o *Module) bool { return o.digest == m.digest }) {
-		m.destroy(ctx) // the same file under a second name
-		return
-	}
-	h.modules = append(h.modules, m)
-	h.cfg.Logger.Info("plugin loaded", "file", path, "plugin", m.manifest.Name, "version", m.manifest.Version, "digest", m.digest)
-}
-
-// Faults lists the files that were refused.
-func (h *Host) Faults() []Fault { return slices.Clone(h.faults) }
-
-// Modules lists the loaded plugins by name, the newest version first.
-func (h *Host) Modules() []*Module { return slices.Clone(h.modules) }
 
 // Lookup finds a plugin: "name" is its highest version, "name@sha256:…" the
 // one with that digest. The error is or wraps ErrNotFound.
 func (h *Host) Lookup(ref string) (*Module, error) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.lookup(ref)
+}
+
+func (h *Host) lookup(ref string) (*Module, error) {
 	name, digest, pinned := strings.Cut(ref, "@")
+	if m := h.current[name]; m != nil && !pinned {
+		return m, nil
+	}
 	var known []string
 	for _, m := range h.modules {
-		if m.manifest.Name == name && (!pinned || m.digest == digest) {
+		if pinned && m.manifest.Name == name && m.digest == digest {
 			return m, nil
 		}
 		known = append(known, m.manifest.Name+"@"+m.digest)
 	}
+	refused := 0
+	for _, f := range h.files {
+		if f.fault != nil {
+			refused++
+		}
+	}
 	return nil, fmt.Errorf("%w: %s; loaded: %s; refused files: %d",
-		ErrNotFound, ref, cmp.Or(strings.Join(known, ", "), "none"), len(h.faults))
+		ErrNotFound, ref, cmp.Or(strings.Join(known, ", "), "none"), refused)
 }
 
 // DescribeBytes runs describe on a module that need not have a manifest
@@ -228,11 +204,23 @@ func (h *Host) DescribeBytes(ctx context.Context, wasm []byte) (abi.Manifest, er
 }
 
 // Close lets running conversations finish, starts no new ones, and frees the
-// modules. When ctx ends first, what still runs is ended.
+// modules. When ctx ends first, what still runs is cut off.
 func (h *Host) Close(ctx context.Context) error {
+	h.mu.Lock()
+	h.closed = true
+	modules := h.modules
+	h.modules, h.files, h.current = nil, map[string]*file{}, map[string]*Module{}
+	h.mu.Unlock()
 	var errs []error
-	for _, m := range h.modules {
+	for _, m := range modules {
 		errs = append(errs, m.Close(ctx))
+	}
+	drained := make(chan struct{})
+	go func() { h.retiring.Wait(); close(drained) }()
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		errs = append(errs, ctx.Err())
 	}
 	return errors.Join(errs...)
 }

@@ -7,42 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/sdk/abi"
 )
-
-// Hand-made modules.
-const (
-	memorySection = "\x05\x03\x01\x00\x01"
-	// types: ()→(), (i32)→i32, (i32)→i64
-	typeSection = "\x01\x0e\x03\x60\x00\x00\x60\x01\x7f\x01\x7f\x60\x01\x7f\x01\x7e"
-)
-
-func vec(items ...string) string {
-	return string(rune(len(items))) + strings.Join(items, "")
-}
-
-func sec(id byte, body string) string { return string(appendSized([]byte{id}, []byte(body))) }
-
-func str(s string) string { return string(appendSized(nil, []byte(s))) }
-
-// tiny is a module with the three functions; marker names the first one, and
-// alloc's type is chosen.
-func tiny(marker string, allocType byte) []byte {
-	exports := vec(
-		str("memory")+"\x02\x00", str(marker)+"\x00\x00", str(abi.ExportAlloc)+"\x00\x01", str(abi.ExportCall)+"\x00\x02")
-	body := map[byte]string{0: "\x00\x0b", 1: "\x00\x41\x10\x0b", 2: "\x00\x42\x00\x0b"}
-	return []byte(wasmHeader + typeSection +
-		sec(3, vec("\x00", string(allocType), "\x02")) + memorySection + sec(7, exports) +
-		sec(10, vec(str(body[0]), str(body[allocType]), str(body[2]))))
-}
-
-// importing is a module that wants env.open_socket.
-func importing() []byte {
-	return []byte(wasmHeader + typeSection + sec(2, vec(str("env")+str("open_socket")+"\x00\x00")) + memorySection)
-}
-
-const tinyManifest = `{"abi":"1.0","name":"tiny","version":"1.0.0","display_name":"Tiny","hosts":[],"capabilities":{},"refresh":{}}`
 
 func TestBadFilesAreRefusedOneByOne(t *testing.T) {
 	good := probeBytes(t)
@@ -66,7 +34,7 @@ func TestBadFilesAreRefusedOneByOne(t *testing.T) {
 		"signature": {AppendManifest(tiny(abi.ExportMarker, 0), []byte(tinyManifest)), "sallyport_alloc has another signature"},
 		"import":    {AppendManifest(importing(), []byte(tinyManifest)), "imports env.open_socket"},
 		"mute":      {AppendManifest(tiny(abi.ExportMarker, 1), []byte(tinyManifest)), "output is shorter"},
-		"garbage":   {AppendManifest([]byte(wasmHeader+sec(3, "\xff\xff")), []byte(tinyManifest)), "cannot be compiled"},
+		"garbage":   {AppendManifest([]byte(wasmHeader+sec(3, "\xff\xff")), []byte(tinyManifest)), "malformed"},
 		"large":     {make([]byte, MaxModule+1), "larger than 16 MiB"},
 	}
 	dir := t.TempDir()
@@ -140,9 +108,28 @@ func TestVersionsAreOrdered(t *testing.T) {
 }
 
 func TestDamagedCacheCostsOneRecompile(t *testing.T) {
-	cache := filepath.Join(t.TempDir(), "cache")
-	set := func(c *Config) { c.CacheDir = cache }
-	newLoadedRig(t, set)
+	h := handmade{}
+	for range 300 { // enough to be damaged in the middle of code
+		h.functions = append(h.functions, function{code: growByOne})
+	}
+	dir, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
+	if err := os.WriteFile(filepath.Join(dir, "tiny.wasm"), h.plugin(manifestOf("tiny", "1.0.0", anySettings)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := func() string {
+		r, cfg := newUpstream(t)
+		cfg.Dirs, cfg.CacheDir = []string{dir}, cache
+		host, err := New(t.Context(), cfg)
+		if err != nil || len(host.Faults()) > 0 {
+			t.Fatal(err, host.Faults())
+		}
+		defer host.Close(context.Background())
+		if _, err := host.Bind(t.Context(), "tiny", Binding{}); err != nil {
+			t.Error(err)
+		}
+		return r.log.String()
+	}
+	start()
 	if info, err := os.Stat(cache); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("cache folder: %v, %v", info.Mode(), err)
 	}
@@ -161,15 +148,32 @@ func TestDamagedCacheCostsOneRecompile(t *testing.T) {
 	if damaged == 0 {
 		t.Fatal("nothing was cached")
 	}
-	r := newLoadedRig(t, set)
-	if !strings.Contains(r.log.String(), "compiling anew") {
-		t.Error("no word of it in the log")
+	if log := start(); !strings.Contains(log, "compiling anew") {
+		t.Errorf("no word of it in the log: %s", log)
 	}
-	if _, err := exchange(t, r.bind(t, "happy")); err != nil {
-		t.Error(err)
-	}
-	if r = newLoadedRig(t, set); strings.Contains(r.log.String(), "compiling anew") {
+	if log := start(); strings.Contains(log, "compiling anew") {
 		t.Error("the damage outlived one recompile")
+	}
+}
+
+func TestOldCompiledCodeIsDeleted(t *testing.T) {
+	cache := t.TempDir()
+	used, old, other := filepath.Join(cache, codeName([]byte("a"))), filepath.Join(cache, codeName([]byte("b"))), filepath.Join(cache, "mine")
+	now := startTime()
+	for dir, age := range map[string]time.Duration{used: cacheAge / 2, old: cacheAge + time.Hour, other: 2 * cacheAge} {
+		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chtimes(dir, now.Add(-age), now.Add(-age))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host, err := New(t.Context(), Config{CacheDir: cache, Now: startTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close(context.Background())
+	for dir, there := range map[string]bool{used: true, old: false, other: true} {
+		if _, err := os.Stat(dir); (err == nil) != there {
+			t.Errorf("%s: %v", filepath.Base(dir), err)
+		}
 	}
 }
 
@@ -194,7 +198,7 @@ func TestSettings(t *testing.T) {
 		want     []string
 	}{
 		{map[string]any{}, []string{"settings.base: missing"}},
-		{map[string]any{"base": 1, "moode": "x"}, []string{"settings.base: this is of type integer; use string", "settings.moode: unknown; known are: base, mode, n"}},
+		{map[string]any{"base": 1, "moode": "x"}, []string{"settings.base: this is of type number; use string", "settings.moode: unknown; known are: base, mode, n"}},
 		{map[string]any{"base": "https://a.example", "n": 3}, []string{"settings.n: use one of [1 2]"}},
 		{map[string]any{"base": "https://a.example", "n": 1.5}, []string{"settings.n: this is of type number; use integer"}},
 		{map[string]any{"base": "ftp://a.example"}, []string{"settings.base: use an https URL"}},
@@ -202,7 +206,7 @@ func TestSettings(t *testing.T) {
 		{map[string]any{"base": "https://a.example", "n": 2}, nil},
 	}
 	for _, tt := range tests {
-		_, err := r.module.Bind(t.Context(), Binding{Tenant: "octo", Settings: tt.settings})
+		_, err := r.host.Bind(t.Context(), "probe", Binding{Tenant: "octo", Settings: tt.settings})
 		if (err == nil) != (tt.want == nil) {
 			t.Errorf("%v: %v", tt.settings, err)
 			continue

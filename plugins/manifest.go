@@ -143,28 +143,59 @@ func sameJSON(a, b []byte) bool {
 	return errA == nil && errB == nil && reflect.DeepEqual(va, vb)
 }
 
-// resolveHosts fills the settings into the manifest's hosts. A host that a
-// setting leaves empty is left out.
+// setting returns the value that text, "{settings.NAME}", stands for; named is
+// false if text is an ordinary one.
+func setting(text string, settings map[string]any) (value any, named bool) {
+	name, ok := strings.CutPrefix(text, "{settings.")
+	name, closed := strings.CutSuffix(name, "}")
+	if !ok || !closed {
+		return nil, false
+	}
+	return settings[name], true
+}
+
+// settled fills a setting into a text for people.
+func settled(text string, settings map[string]any) string {
+	value, named := setting(text, settings)
+	if !named {
+		return text
+	}
+	s, _ := value.(string)
+	return s
+}
+
+// resolveHosts fills the settings into the manifest's hosts: each a host or a
+// list of them. One that is empty is left out.
 func resolveHosts(hosts []string, settings map[string]any) ([]string, error) {
 	var out []string
 	for _, h := range hosts {
-		name, ok := strings.CutPrefix(h, "{settings.")
-		if !ok {
+		value, named := setting(h, settings)
+		if !named {
 			out = append(out, h)
 			continue
 		}
-		name = strings.TrimSuffix(name, "}")
-		value, _ := settings[name].(string)
-		if value == "" {
-			continue
+		values, ok := value.([]any)
+		if !ok && value != nil {
+			values = []any{value}
 		}
-		host, err := hostOf(value)
-		if err != nil {
-			return nil, fmt.Errorf("settings.%s: %w", name, err)
+		for _, v := range values {
+			s, ok := v.(string)
+			if ok && s == "" {
+				continue
+			}
+			host, err := hostOf(s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", strings.Trim(h, "{}"), err)
+			}
+			out = append(out, host)
 		}
-		out = append(out, host)
 	}
 	return out, nil
+}
+
+// sameHost compares two entries of host lists; https has port 443.
+func sameHost(a, b string) bool {
+	return strings.TrimSuffix(a, ":443") == strings.TrimSuffix(b, ":443")
 }
 
 // hostOf reads a host, host:port or URL.

@@ -1,36 +1,36 @@
 package plugins
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/sallyport/sallyport/plugins/loader"
 	"github.com/sallyport/sallyport/plugins/wasi"
 	"github.com/sallyport/sallyport/sdk/abi"
 )
 
 const pageSize = 64 << 10 // of linear memory
 
-// Module is one plugin, compiled: a runtime of its own, so that it has a
-// memory limit of its own and shares nothing with other plugins but the
-// process. It is safe for concurrent use.
+// Module is one plugin file's content, compiled, with the instances that run
+// it. It is safe for concurrent use.
 type Module struct {
 	cfg      Config
 	manifest abi.Manifest
+	settings *schema
 	digest   string
-	runtime  wazero.Runtime
-	cache    wazero.CompilationCache
-	compiled wazero.CompiledModule
+	engine   *engine
+	globals  []string // exports that, with the memory, are all state of an instance
+	pool     *pool
+	shared   shared
+	circuit  circuit
 
 	mu      sync.Mutex
 	running int
@@ -44,80 +44,45 @@ func (m *Module) Manifest() abi.Manifest { return m.manifest }
 // Digest returns sha256:… of the plugin's file.
 func (m *Module) Digest() string { return m.digest }
 
-// openModule compiles a module and checks what it imports and exports. None
-// of its code runs. A compiled form on disk that cannot be read is deleted and
-// made anew.
+func (m *Module) name() string { return cmp.Or(m.manifest.Name, m.digest) }
+
+// openModule rewrites and compiles a module and checks what it imports and
+// exports. None of its code runs.
 func openModule(ctx context.Context, cfg Config, wasm []byte) (*Module, error) {
 	m := &Module{cfg: cfg, digest: Digest(wasm), idle: make(chan struct{})}
-	err := m.compile(ctx, wasm)
-	if dir := m.cacheDir(); err != nil && dir != "" && hasFiles(dir) {
-		cfg.Logger.Warn("compiled plugin on disk cannot be used, compiling anew", "digest", m.digest)
-		m.destroy(ctx)
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, err
-		}
-		err = m.compile(ctx, wasm)
-	}
-	if err == nil {
-		err = m.checkBoundary()
-	}
+	code, err := m.rewrite(wasm)
 	if err != nil {
+		return nil, err
+	}
+	if m.engine, err = cfg.open(ctx, code); err != nil {
+		return nil, err
+	}
+	if err := m.checkBoundary(); err != nil {
 		m.destroy(ctx)
 		return nil, err
 	}
+	m.pool = newPool(cfg.Limits, m.instantiate)
 	return m, nil
 }
 
-// cacheDir is the module's own folder of compiled code, so that one damaged
-// entry can be dropped without knowing how the engine names it.
-func (m *Module) cacheDir() string {
-	if m.cfg.CacheDir == "" {
-		return ""
-	}
-	return filepath.Join(m.cfg.CacheDir, strings.Replace(m.digest, ":", "-", 1))
-}
-
-func hasFiles(dir string) bool {
-	found := errors.New("found")
-	return errors.Is(filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			return found
-		}
-		return err
-	}), found)
-}
-
-// compile makes the runtime and the compiled module. The compiler panics on
-// some malformed modules; that is an error like any other.
-func (m *Module) compile(ctx context.Context, wasm []byte) (err error) {
+// rewrite adds fuel and applies the static limits. A panic there is a fault of
+// ours that must not become the server's.
+func (m *Module) rewrite(wasm []byte) (code []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = errors.New("it cannot be compiled: the compiler gave up on it")
+			err = errors.New("it cannot be rewritten: the loader gave up on it")
 		}
 	}()
-	if dir := m.cacheDir(); dir != "" {
-		if m.cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
-			return fmt.Errorf("cache folder: %w", err)
-		}
-	} else {
-		m.cache = wazero.NewCompilationCache()
-	}
-	// Without reference types there is no table.grow, which takes host memory
-	// outside the limit; nothing needs SIMD.
-	features := api.CoreFeaturesV2 &^ (api.CoreFeatureReferenceTypes | api.CoreFeatureSIMD)
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
-		WithCompilationCache(m.cache).
-		WithCoreFeatures(features).
-		WithMemoryLimitPages(uint32(m.cfg.Limits.Memory/pageSize)).
-		WithCloseOnContextDone(true))
-	if err := wasi.Instantiate(ctx, m.runtime); err != nil {
-		return err
-	}
-	ctx = experimental.WithFunctionListenerFactory(ctx, deadlineListener{})
-	if m.compiled, err = m.runtime.CompileModule(ctx, wasm); err != nil {
-		return fmt.Errorf("it cannot be compiled: %s", firstLine(err))
-	}
-	return nil
+	code, info, err := loader.Rewrite(wasm, loader.Limits{Module: MaxModule, Memory: m.cfg.Limits.Memory, InitFuel: initFuel})
+	m.globals = info.Globals
+	return code, err
+}
+
+// adopt takes a manifest as the module's own.
+func (m *Module) adopt(manifest abi.Manifest) (err error) {
+	m.manifest = manifest
+	m.settings, err = parseSchema(manifest.Settings)
+	return err
 }
 
 // signature is what an export has to look like.
@@ -126,25 +91,25 @@ type signature struct {
 	params, results []api.ValueType
 }
 
-var signatures = []signature{
-	{abi.ExportMarker, nil, nil},
-	{abi.ExportAlloc, []api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI32}},
-	{abi.ExportCall, []api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI64}},
+func signatures() []signature {
+	i32, i64 := []api.ValueType{api.ValueTypeI32}, []api.ValueType{api.ValueTypeI64}
+	return []signature{{abi.ExportMarker, nil, nil}, {abi.ExportAlloc, i32, i32}, {abi.ExportCall, i32, i64}}
 }
 
 func (m *Module) checkBoundary() error {
-	for _, f := range m.compiled.ImportedFunctions() {
+	compiled := m.engine.compiled
+	for _, f := range compiled.ImportedFunctions() {
 		if module, name, _ := f.Import(); module != wasi.ModuleName {
 			return fmt.Errorf("it imports %s.%s; a provider may import %s only, and asks for everything else by returning a request", module, name, wasi.ModuleName)
 		}
 	}
-	if len(m.compiled.ImportedMemories()) > 0 {
+	if len(compiled.ImportedMemories()) > 0 {
 		return errors.New("it imports its memory; export one instead")
 	}
-	if _, ok := m.compiled.ExportedMemories()[abi.ExportMemory]; !ok {
+	if _, ok := compiled.ExportedMemories()[abi.ExportMemory]; !ok {
 		return fmt.Errorf("it does not export its memory as %q", abi.ExportMemory)
 	}
-	exports := m.compiled.ExportedFunctions()
+	exports := compiled.ExportedFunctions()
 	if _, ok := exports[abi.ExportMarker]; !ok {
 		for name := range exports {
 			if strings.HasPrefix(name, "sallyport_provider_v") {
@@ -152,7 +117,10 @@ func (m *Module) checkBoundary() error {
 			}
 		}
 	}
-	for _, s := range signatures {
+	if f, ok := exports[abi.ExportInitialize]; ok && len(f.ParamTypes())+len(f.ResultTypes()) > 0 {
+		return fmt.Errorf("its function %s has another signature than sdk/ABI.md says", abi.ExportInitialize)
+	}
+	for _, s := range signatures() {
 		f, ok := exports[s.name]
 		if !ok {
 			return fmt.Errorf("it does not export the function %s; build it with -buildmode=c-shared and package sdk, or see sdk/ABI.md", s.name)
@@ -208,6 +176,7 @@ func (m *Module) confirm(ctx context.Context, wasm []byte) error {
 
 var errClosed = errors.New("the plugin is being replaced or the server stops")
 
+// acquire begins a conversation, release ends it.
 func (m *Module) acquire() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -246,15 +215,11 @@ func (m *Module) Close(ctx context.Context) error {
 	return m.destroy(context.WithoutCancel(ctx))
 }
 
-// destroy frees what compile made.
+// destroy frees what openModule made. A conversation that is still held gets
+// no further run.
 func (m *Module) destroy(ctx context.Context) error {
-	var errs []error
-	if m.runtime != nil {
-		errs = append(errs, m.runtime.Close(ctx))
+	if m.pool != nil {
+		m.pool.close(ctx)
 	}
-	if m.cache != nil {
-		errs = append(errs, m.cache.Close(ctx))
-	}
-	m.runtime, m.cache, m.compiled = nil, nil, nil
-	return errors.Join(errs...)
+	return m.engine.close(ctx)
 }

@@ -16,68 +16,20 @@ import (
 	"github.com/sallyport/sallyport/sdk/abi"
 )
 
-// Binding is what a tenant adds to a plugin.
-type Binding struct {
-	Tenant       string
-	Settings     map[string]any // as JSON would have them
-	ClientID     string
-	ClientSecret seal.Secret // empty: a public client
-	RedirectURI  string      // our callback, as registered at the upstream
-}
-
-// provider is a module bound to a tenant.
+// provider is a module with a tenant's binding.
 type provider struct {
 	module   *Module
 	binding  Binding
+	manifest abi.Manifest // the module's, with the tenant's settings filled in
 	settings abi.Raw
-	hosts    []string // what the manifest names, settings filled in
+	hosts    []string // which may be asked
+	key      *clientKey
 }
 
-var _ upstream.Provider = (*provider)(nil)
+func (p *provider) name() string { return p.module.name() }
 
-// Bind checks a tenant's settings, first against the manifest's schema and then
-// by the plugin's own check, and returns the plugin as that tenant's Provider.
-// The error names every fault of the settings.
-func (m *Module) Bind(ctx context.Context, b Binding) (upstream.Provider, error) {
-	p, err := m.bind(b)
-	if err != nil {
-		return nil, fmt.Errorf("plugins: tenant %s, plugin %s: %w", b.Tenant, m.manifest.Name, err)
-	}
-	if _, err := p.converse(ctx, abi.OpCheck, nil, nil); err != nil {
-		return nil, fmt.Errorf("plugins: tenant %s, plugin %s refuses its settings: %w", b.Tenant, m.manifest.Name, err)
-	}
-	return p, nil
-}
-
-func (m *Module) bind(b Binding) (*provider, error) {
-	s, err := parseSchema(m.manifest.Settings)
-	if err != nil {
-		return nil, err
-	}
-	given, err := normal(b.Settings)
-	if err != nil {
-		return nil, err
-	}
-	settings, err := s.fill(given)
-	if err != nil {
-		return nil, err
-	}
-	hosts, err := resolveHosts(m.manifest.Hosts, settings)
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(settings)
-	if err != nil {
-		return nil, err
-	}
-	return &provider{m, b, text, hosts}, nil
-}
-
-func (p *provider) name() string { return cmp.Or(p.module.manifest.Name, p.module.digest) }
-
-// Describe implements upstream.Provider.
 func (p *provider) Describe() upstream.Description {
-	m := p.module.manifest
+	m := p.manifest
 	d := upstream.Description{
 		Name: m.Name, Version: m.Version, Digest: p.module.digest, DisplayName: m.DisplayName, HomePage: m.HomePage,
 		ScopeText: map[string]string{}, PKCE: m.Capabilities.PKCE, CanRefresh: m.Capabilities.Refresh, CanRevoke: m.Capabilities.Revoke,
@@ -96,7 +48,11 @@ func (p *provider) Describe() upstream.Description {
 // operation holds a conversation with typed input and result.
 func operation[R any](ctx context.Context, p *provider, op string, input any, keep *keeper) (R, error) {
 	var result R
-	text, err := json.Marshal(input)
+	var text abi.Raw
+	var err error
+	if input != nil {
+		text, err = json.Marshal(input)
+	}
 	if err != nil {
 		return result, &upstream.Error{Kind: upstream.Bug, Detail: op + ": the input cannot be written as JSON"}
 	}
@@ -115,7 +71,7 @@ func (p *provider) bad(op, what string) error {
 	return &upstream.Error{Kind: upstream.Bug, Detail: fmt.Sprintf("plugin %s, %s: %s", p.name(), op, what)}
 }
 
-// Authorize implements upstream.Provider. The URL is checked: a plugin must
+// Authorize checks the URL: a plugin must
 // not send a browser anywhere but to its upstream, nor drop what ties the
 // answer to this browser.
 func (p *provider) Authorize(ctx context.Context, req upstream.AuthorizeRequest) (string, error) {
@@ -144,7 +100,6 @@ func (p *provider) Authorize(ctx context.Context, req upstream.AuthorizeRequest)
 	return result.URL, nil
 }
 
-// Exchange implements upstream.Provider.
 func (p *provider) Exchange(ctx context.Context, req upstream.ExchangeRequest) (*upstream.Credential, error) {
 	in := abi.ExchangeInput{Query: []abi.Header{}, CodeVerifier: req.CodeVerifier.Reveal(), Scopes: list(req.Scopes)}
 	for _, name := range slices.Sorted(maps.Keys(req.Query)) {
@@ -162,7 +117,6 @@ func (p *provider) Exchange(ctx context.Context, req upstream.ExchangeRequest) (
 	return p.merge(abi.OpExchange, got, upstream.Credential{Scopes: req.Scopes})
 }
 
-// Refresh implements upstream.Provider.
 func (p *provider) Refresh(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
 	if !p.module.manifest.Capabilities.Refresh {
 		return nil, &upstream.Error{Kind: upstream.InvalidGrant, Detail: "plugin " + p.name() + " cannot refresh"}
@@ -175,7 +129,6 @@ func (p *provider) Refresh(ctx context.Context, req upstream.RefreshRequest) (*u
 	return p.merge(abi.OpRefresh, got, *req.Credential)
 }
 
-// Revoke implements upstream.Provider.
 func (p *provider) Revoke(ctx context.Context, cred *upstream.Credential) error {
 	if !p.module.manifest.Capabilities.Revoke {
 		return nil

@@ -51,6 +51,9 @@ func encodeRequest(r *Request) tree.Value {
 	if r.head.ClientAuth != nil {
 		var auth tree.Object
 		auth.Set("method", tree.String(r.head.ClientAuth.Method))
+		setText(&auth, "id_param", r.head.ClientAuth.IDParam)
+		setText(&auth, "secret_param", r.head.ClientAuth.SecretParam)
+		setText(&auth, "audience", r.head.ClientAuth.Audience)
 		o.Set("client_auth", auth.Value())
 	}
 	setFlag(&o, "idempotent", r.head.Idempotent)
@@ -92,28 +95,52 @@ func encodeManifest(m Manifest) (tree.Value, error) {
 		return tree.Value{}, err
 	}
 	o.Set("hosts", tree.Strings(m.Hosts))
-	if len(m.Scopes) > 0 {
-		scopes := make([]tree.Value, len(m.Scopes))
-		for i, s := range m.Scopes {
-			var scope tree.Object
-			scope.Set("name", tree.String(s.Name))
-			setText(&scope, "description", s.Description)
-			setFlag(&scope, "default", s.Default)
-			scopes[i] = scope.Value()
-		}
-		o.Set("scopes", tree.Array(scopes...))
-	}
-	var can, refresh tree.Object
+	setScopes(&o, m.Scopes)
+	var can tree.Object
 	can.Set("pkce", tree.Bool(m.Capabilities.PKCE))
 	can.Set("refresh", tree.Bool(m.Capabilities.Refresh))
 	can.Set("revoke", tree.Bool(m.Capabilities.Revoke))
 	can.Set("identity", tree.Bool(m.Capabilities.Identity))
 	o.Set("capabilities", can.Value())
-	setFlag(&refresh, "rotates", m.Refresh.Rotates)
-	setFlag(&refresh, "single_use", m.Refresh.SingleUse)
-	setNumber(&refresh, "grace_seconds", int64(m.Refresh.GraceSeconds))
-	o.Set("refresh", refresh.Value())
+	o.Set("refresh", encodeRefreshRules(m.Refresh))
 	return o.Value(), nil
+}
+
+func encodeCheckResult(r *CheckResult) tree.Value {
+	var o tree.Object
+	setText(&o, "display_name", r.DisplayName)
+	setText(&o, "home_page", r.HomePage)
+	if len(r.Hosts) > 0 {
+		o.Set("hosts", tree.Strings(r.Hosts))
+	}
+	setScopes(&o, r.Scopes)
+	if r.Refresh != nil {
+		o.Set("refresh", encodeRefreshRules(*r.Refresh))
+	}
+	return o.Value()
+}
+
+func encodeRefreshRules(r RefreshRules) tree.Value {
+	var o tree.Object
+	setFlag(&o, "rotates", r.Rotates)
+	setFlag(&o, "single_use", r.SingleUse)
+	setNumber(&o, "grace_seconds", int64(r.GraceSeconds))
+	return o.Value()
+}
+
+func setScopes(o *tree.Object, list []Scope) {
+	if len(list) == 0 {
+		return
+	}
+	scopes := make([]tree.Value, len(list))
+	for i, s := range list {
+		var scope tree.Object
+		scope.Set("name", tree.String(s.Name))
+		setText(&scope, "description", s.Description)
+		setFlag(&scope, "default", s.Default)
+		scopes[i] = scope.Value()
+	}
+	o.Set("scopes", tree.Array(scopes...))
 }
 
 // setRaw adds JSON text that an author wrote.

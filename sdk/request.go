@@ -11,6 +11,7 @@ import (
 const (
 	ClientPublic      = abi.AuthNone
 	ClientSecretBasic = abi.AuthBasic
+	ClientSecretUser  = abi.AuthBasicSecret
 	ClientSecretPost  = abi.AuthPost
 	PrivateKeyJWT     = abi.AuthPrivateKeyJWT
 )
@@ -49,10 +50,16 @@ func (r *Request) Bearer(token string) *Request {
 }
 
 // Auth has the host authenticate our client as the request leaves; the secret
-// never comes here. Every method but ClientSecretBasic needs a form or a JSON
-// object as the body.
+// never comes here. ClientPublic, ClientSecretPost and PrivateKeyJWT need a
+// form or a JSON object as the body.
 func (r *Request) Auth(method string) *Request {
-	r.head.ClientAuth = &abi.ClientAuth{Method: method}
+	return r.AuthWith(ClientAuth{Method: method})
+}
+
+// AuthWith is Auth for an upstream that has its own names for the parameters,
+// or wants a particular audience.
+func (r *Request) AuthWith(auth ClientAuth) *Request {
+	r.head.ClientAuth = &auth
 	return r
 }
 

@@ -29,12 +29,7 @@ func dispatch(p Provider, c *Conversation, in *input) (tree.Value, error) {
 	case abi.OpDescribe:
 		return describe(p)
 	case abi.OpCheck:
-		if p, ok := p.(Checker); ok {
-			if err := p.Check(c); err != nil {
-				return tree.Value{}, err
-			}
-		}
-		return empty(), nil
+		return check(p, c)
 	case abi.OpAuthorize:
 		url, err := p.Authorize(c, authorizeInput(in.input))
 		if err != nil {
@@ -76,6 +71,21 @@ func describe(p Provider) (tree.Value, error) {
 		return tree.Value{}, Fail(abi.KindBug, "the manifest promises revoke, the provider has no Revoke method")
 	}
 	return encodeManifest(m)
+}
+
+// check asks the provider about the tenant's settings.
+func check(p Provider, c *Conversation) (tree.Value, error) {
+	switch p := p.(type) {
+	case Describer:
+		result, err := p.Describe(c)
+		if err != nil || result == nil {
+			return empty(), err
+		}
+		return encodeCheckResult(result), nil
+	case Checker:
+		return empty(), p.Check(c)
+	}
+	return empty(), nil
 }
 
 // credential checks what the host would refuse anyway and encodes the rest.

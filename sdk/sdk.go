@@ -52,6 +52,13 @@ type Checker interface {
 	Check(c *Conversation) error
 }
 
+// Describer is a Provider whose manifest depends on the tenant's settings:
+// check answers what they make of it. It refuses bad settings as a Checker
+// does and makes no requests either.
+type Describer interface {
+	Describe(c *Conversation) (*CheckResult, error)
+}
+
 // Documents whose shape is the author's too; see package abi.
 type (
 	Manifest       = abi.Manifest
@@ -60,6 +67,8 @@ type (
 	RefreshRules   = abi.RefreshRules
 	Raw            = abi.Raw
 	Client         = abi.Client
+	ClientAuth     = abi.ClientAuth
+	CheckResult    = abi.CheckResult
 	Credential     = abi.Credential
 	Account        = abi.Account
 	AuthorizeInput = abi.AuthorizeInput

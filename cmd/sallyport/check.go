@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -20,12 +21,18 @@ func checkCommand(sys system) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		cfg.Log.Level = "off" // what is wrong comes back as the error, once
 		d, err := assemble(cmd.Context(), cfg, sys)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "ok: %d tenants, %d plugins\n", d.server.Tenants().Len(), len(d.host.Modules()))
-		return d.close()
+		tenants, modules := d.server.Tenants().Len(), len(d.host.Modules())
+		// Serve goes on without a plugin file that no tenant needs; here it counts.
+		if err := errors.Join(d.refused(), d.close()); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %d tenants, %d plugins\n", tenants, modules)
+		return err
 	})
 	return cmd
 }

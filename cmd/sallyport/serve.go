@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -56,11 +57,25 @@ func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
 		listeners, handlers = append(listeners, operator), append(handlers, d.server.Operator())
 		d.log.Info("operator listener", "address", operator.Addr().String())
 	}
+	defer d.watchPlugins(ctx)()
 	d.log.Info("serving", "address", front.Addr().String(), "tenants", d.server.Tenants().Len(), "version", version())
 	if ready != nil {
 		ready(front.Addr())
 	}
 	return serveAll(ctx, d.log, listeners, handlers)
+}
+
+// watchPlugins takes up what changes in the plugin folder until the returned
+// function is called.
+func (d *deployment) watchPlugins(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var done sync.WaitGroup
+	done.Go(func() {
+		if err := d.host.Watch(ctx); err != nil {
+			d.log.Error("new plugins need a restart", "error", err)
+		}
+	})
+	return func() { cancel(); done.Wait() }
 }
 
 // serveAll runs a server a listener until ctx ends or one fails.

@@ -34,6 +34,7 @@ import (
 type deployment struct {
 	cfg    *config.Config
 	log    hclog.Logger
+	fetch  *fetch.Client // for everything but backends
 	store  store.Driver
 	host   *plugins.Host
 	server *core.Server
@@ -49,7 +50,12 @@ func configFlags(cmd *cobra.Command) *[]string {
 
 // loadConfig reads the configuration that a command line names.
 func loadConfig(cmd *cobra.Command, sys system, files []string) (*config.Config, error) {
-	return config.Load(config.Options{Files: files, Environ: sys.environ, Flags: cmd.Flags()})
+	cfg, err := config.Load(config.Options{Files: files, Environ: sys.environ, Flags: cmd.Flags()})
+	if err != nil {
+		// Each fault begins its line, where editors look for file:line.
+		return nil, fmt.Errorf("the configuration has faults:\n%w", err)
+	}
+	return cfg, nil
 }
 
 // assemble opens everything a configuration names. It reports all that is
@@ -58,13 +64,15 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	d = &deployment{cfg: cfg}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.close())
+			err = errors.Join(err, d.refused(), d.close())
 			d = nil
 		}
 	}()
 	d.log = hclog.New(&hclog.LoggerOptions{
 		Name: "sallyport", Level: hclog.LevelFromString(cfg.Log.Level), JSONFormat: cfg.Log.Format == "json", Output: sys.err,
 	})
+	d.fetch = fetch.New(fetch.Config{PrivateHosts: cfg.Plugins.PrivateHosts, UserAgent: "sallyport/" + version()})
+	d.closes = append(d.closes, func() error { d.fetch.Close(); return nil })
 	auditLog, auditErr := d.openAudit(sys)
 	keys, keysErr := openKeys(cfg.Keys)
 	storeErr := d.openStore(ctx)
@@ -76,7 +84,7 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	if err != nil {
 		return d, err
 	}
-	d.server, err = core.New(core.Config{Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog})
+	d.server, err = core.New(core.Config{Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog, Fetch: d.fetch})
 	return d, err
 }
 
@@ -144,20 +152,35 @@ func (d *deployment) openStore(ctx context.Context) (err error) {
 }
 
 func (d *deployment) openPlugins(ctx context.Context, sys system) (err error) {
+	compile, err := childCompiler()
+	if err != nil {
+		return err
+	}
 	d.host, err = plugins.New(ctx, plugins.Config{
 		Dirs:     []string{d.cfg.Plugins.Dir},
+		Compile:  compile,
 		CacheDir: cacheDir(d.cfg.Plugins, d.log, sys.environ),
-		Fetch:    fetch.New(fetch.Config{PrivateHosts: d.cfg.Plugins.PrivateHosts, UserAgent: "sallyport/" + version()}),
+		Fetch:    d.fetch,
 		Logger:   d.log.Named("plugins"),
 	})
 	if err != nil {
 		return err
 	}
 	d.closes = append(d.closes, func() error { return d.host.Close(context.WithoutCancel(ctx)) })
-	for _, fault := range d.host.Faults() {
-		d.log.Error("plugin refused", "file", fault.Path, "error", fault.Err)
-	}
 	return nil
+}
+
+// refused is the plugin files that did not load, one a line. They stop no
+// tenant but those that name them, so it is for the caller to mind.
+func (d *deployment) refused() error {
+	if d.host == nil {
+		return nil
+	}
+	var faults []error
+	for _, fault := range d.host.Faults() {
+		faults = append(faults, fault.Err)
+	}
+	return errors.Join(faults...)
 }
 
 // cacheDir is where compiled plugins are kept. Whoever can write there runs
@@ -218,28 +241,25 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	}
 	for _, known := range c.Clients {
 		t.Clients = append(t.Clients, tenant.Client{
-			ID: known.ID, Name: known.Name, Secret: seal.NewSecret(known.Secret.Reveal()), RedirectURIs: known.RedirectURIs,
+			ID: known.ID, Name: known.Name, Secret: seal.NewSecret(known.Secret.Reveal()), JWKSURI: known.JWKSURI, RedirectURIs: known.RedirectURIs,
 		})
 	}
 	t.Redirects.Hosts = append(t.Redirects.Hosts, c.Redirects.Hosts...)
 	t.Redirects.URIs = append(t.Redirects.URIs, c.Redirects.URIs...)
 	t.Redirects.AnyHTTPS = c.Redirects.AnyHTTPS
+	t.ClientDocuments = tenant.ClientDocuments{Off: c.CIMD == "off", Hosts: c.CIMDHosts}
 	l := &t.Lifetimes
 	l.Code, l.Access, l.Refresh, l.ReuseWindow = c.Lifetimes.Code, c.Lifetimes.Access, c.Lifetimes.Refresh, c.Lifetimes.ReuseWindow
 	return t, nil
 }
 
 func (d *deployment) provider(ctx context.Context, name, issuer string, c config.Tenant) (upstream.Provider, error) {
-	module, err := d.host.Lookup(c.Provider)
-	if err != nil {
-		var have []string
-		for _, m := range d.host.Modules() {
-			have = append(have, m.Manifest().Name)
-		}
-		return nil, fmt.Errorf("provider: %w; in %s there are: %s", err, d.cfg.Plugins.Dir, strings.Join(slices.Compact(have), ", "))
-	}
-	return module.Bind(ctx, plugins.Binding{
+	p, err := d.host.Bind(ctx, c.Provider, plugins.Binding{
 		Tenant: name, Settings: c.Settings, ClientID: c.ClientID, ClientSecret: seal.NewSecret(c.ClientSecret.Reveal()),
-		RedirectURI: issuer + callback.Path,
+		ClientKey: seal.NewSecret(c.ClientKey.Reveal()), Hosts: c.Hosts, RedirectURI: issuer + callback.Path,
 	})
+	if errors.Is(err, plugins.ErrNotFound) {
+		return nil, fmt.Errorf("provider: %w; plugins/dir: %s", err, d.cfg.Plugins.Dir)
+	}
+	return p, err
 }

@@ -19,19 +19,20 @@ type Action string
 
 // The actions.
 const (
-	Registered   Action = "client_registered"
-	Refused      Action = "authorize_refused" // an authorization request that was not valid
-	Consented    Action = "consent_given"
-	Denied       Action = "consent_denied"
-	LoginFailed  Action = "login_failed" // the upstream login ended without a credential
-	CodeIssued   Action = "code_issued"
-	TokenIssued  Action = "token_issued"
-	Refreshed    Action = "token_refreshed"
-	TokenRefused Action = "token_refused" // at the token endpoint
-	Rejected     Action = "access_rejected"
-	Renewed      Action = "upstream_renewed"
-	RenewFailed  Action = "upstream_renew_failed"
-	UpstreamDead Action = "upstream_dead" // the upstream ended the credential, and the grant with it
+	Registered    Action = "client_registered"
+	ClientDeleted Action = "client_deleted"    // by the client itself, RFC 7592
+	Refused       Action = "authorize_refused" // an authorization request that was not valid
+	Consented     Action = "consent_given"
+	Denied        Action = "consent_denied"
+	LoginFailed   Action = "login_failed" // the upstream login ended without a credential
+	CodeIssued    Action = "code_issued"
+	TokenIssued   Action = "token_issued"
+	Refreshed     Action = "token_refreshed"
+	TokenRefused  Action = "token_refused" // at the token endpoint
+	Rejected      Action = "access_rejected"
+	Renewed       Action = "upstream_renewed"
+	RenewFailed   Action = "upstream_renew_failed"
+	UpstreamDead  Action = "upstream_dead" // the upstream ended the credential, and the grant with it
 )
 
 // Event is one decision.

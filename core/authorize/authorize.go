@@ -119,6 +119,7 @@ func (e *Endpoint) question(t *tenant.Tenant, c *client.Client, target oauth.Tar
 	page := pages.Consent{
 		Tenant:       pages.Of(t),
 		ClientName:   c.Name,
+		ClientHost:   c.Host,
 		Verified:     c.Verified,
 		RedirectHost: host,
 		CustomScheme: custom,

@@ -52,15 +52,20 @@ type document map[string]any
 
 func (e *Endpoint) document(t *tenant.Tenant) document {
 	d := document{
-		"issuer":                                t.Issuer, // byte-equal to what clients built this URL from, RFC 8414 §3.3
-		"response_types_supported":              []string{"code"},
-		"response_modes_supported":              []string{"query"},
-		"grant_types_supported":                 e.grantTypes,
-		"token_endpoint_auth_methods_supported": client.Methods(),
-		"code_challenge_methods_supported":      []string{"S256"}, // MCP clients refuse to go on without
-		"scopes_supported":                      t.Offered(),
+		"issuer":                                           t.Issuer, // byte-equal to what clients built this URL from, RFC 8414 §3.3
+		"response_types_supported":                         []string{"code"},
+		"response_modes_supported":                         []string{"query"},
+		"grant_types_supported":                            e.grantTypes,
+		"token_endpoint_auth_methods_supported":            client.Methods(),
+		"token_endpoint_auth_signing_alg_values_supported": client.SigningAlgs(), // required beside private_key_jwt, RFC 8414 §2
+		"code_challenge_methods_supported":                 []string{"S256"},     // MCP clients refuse to go on without
+		"scopes_supported":                                 t.Offered(),
 		// RFC 9207 §3: oauth.Target.Location never leaves iss out.
 		"authorization_response_iss_parameter_supported": true,
+	}
+	if !t.ClientDocuments.Off {
+		// Absent where it is off: clients that see it do not register.
+		d["client_id_metadata_document_supported"] = true
 	}
 	for _, route := range e.advertised {
 		d[route.Advertise] = t.Issuer + route.Path

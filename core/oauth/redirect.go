@@ -114,7 +114,7 @@ func DefaultRedirects() RedirectPolicy {
 		Hosts: []string{
 			"claude.ai", "claude.com", "api.smithery.ai", "chatgpt.com", "www.cursor.com",
 			"vscode.dev", "insiders.vscode.dev", "grok.com", "console.x.ai", "global.consent.azure-apim.net",
-			"www.perplexity.ai",
+			"www.perplexity.ai", "antigravity.google",
 		},
 		URIs: []string{
 			"cursor://anysphere.cursor-mcp/oauth/callback",

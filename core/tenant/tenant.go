@@ -27,16 +27,29 @@ type Tenant struct {
 	Scopes      []string // what clients may ask for; the upstream is asked for the same words; none: see Offered
 	Backend     *url.URL // the MCP server behind the gateway
 	Clients     []Client
-	Redirects   oauth.RedirectPolicy
-	Lifetimes   Lifetimes
+	// ClientDocuments says which clients' documents are fetched.
+	ClientDocuments ClientDocuments
+	Redirects       oauth.RedirectPolicy
+	Lifetimes       Lifetimes
 }
 
 // Client is an OAuth client that the operator wrote into the config.
 type Client struct {
 	ID           string
 	Name         string
-	Secret       seal.Secret // empty: a public client
+	Secret       seal.Secret // empty: a public client, unless JWKSURI is set
+	JWKSURI      string      // where its keys are, if it authenticates by private_key_jwt
 	RedirectURIs []string
+}
+
+// ClientDocuments is the policy for what clients publish: client id metadata
+// documents, and the key sets they refer to.
+type ClientDocuments struct {
+	Off bool // no metadata documents: clients have to register
+	// Hosts are "host" or "host:port" of documents and key sets, compared
+	// exactly. None listed: any on the public internet. A host that fetch
+	// knows as private is asked only if it is listed.
+	Hosts []string
 }
 
 // Lifetimes bound what a login leaves behind.

@@ -5,6 +5,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/abi"
 	"github.com/sallyport/sallyport/sdk/oauth2"
@@ -21,14 +23,18 @@ type github struct {
 }
 
 func provider() *github {
-	return &github{oauth2.Provider{Info: manifest(), Config: config()}}
+	return &github{oauth2.Provider{Info: manifest(), Configure: configure}}
 }
 
-func config() oauth2.Config {
-	return oauth2.Config{
-		AuthorizeURL: "{settings.base_url}/login/oauth/authorize",
-		TokenURL:     "{settings.base_url}/login/oauth/access_token",
-		UserinfoURL:  "{settings.api_url}/user",
+func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
+	web, api, err := roots(c)
+	if err != nil {
+		return err
+	}
+	*cfg = oauth2.Config{
+		AuthorizeURL: web + "/login/oauth/authorize",
+		TokenURL:     web + "/login/oauth/access_token",
+		UserinfoURL:  api + "/user",
 		PKCE:         true,
 		// The token endpoint sends a form unless it is asked for JSON; the API
 		// refuses requests without a User-Agent.
@@ -37,13 +43,15 @@ func config() oauth2.Config {
 			RefreshExpiresIn: "/refresh_token_expires_in",
 			ScopeSeparators:  ", ", // asked for with spaces, answered with commas
 		},
-		// All of these arrive with status 200.
+		// All of these arrive with status 200 or in the callback; only an
+		// unknown client identifier is a 404.
 		Failure: oauth2.Failure{Kinds: map[string]string{
 			"bad_verification_code":        abi.KindInvalidGrant,
 			"bad_refresh_token":            abi.KindInvalidGrant,
 			"incorrect_client_credentials": abi.KindMisconfigured,
 			"redirect_uri_mismatch":        abi.KindMisconfigured,
 			"application_suspended":        abi.KindMisconfigured,
+			"Not Found":                    abi.KindMisconfigured,
 			"unverified_user_email":        abi.KindInteractionRequired,
 		}},
 		// A login can be renamed and taken over, the number cannot.
@@ -52,17 +60,46 @@ func config() oauth2.Config {
 			Headers: []abi.Header{{"x-github-api-version", "2022-11-28"}},
 		},
 	}
+	return nil
 }
 
-// Revoke deletes the access token. A GitHub App's refresh token dies with it.
+// roots returns where users sign in and where the REST API is, without a slash
+// at the end. Both follow from the host unless they are set.
+func roots(c *sdk.Conversation) (web, api string, err error) {
+	web = strings.TrimSuffix(c.Setting("base_url").Str(), "/")
+	api = strings.TrimSuffix(c.Setting("api_url").Str(), "/")
+	if (web == "") != (api == "") {
+		return "", "", sdk.Misconfigured("", "base_url and api_url go together; set both, or host alone")
+	}
+	if web != "" {
+		return web, api, nil
+	}
+	host := c.Setting("host").Str()
+	switch {
+	case host == "github.com":
+		return "https://github.com", "https://api.github.com", nil
+	case host == "" || strings.ContainsAny(host, "/?#@"):
+		return "", "", sdk.Misconfigured("", "host is a name like github.example.com, without https:// and path")
+	case strings.HasSuffix(host, ".ghe.com"):
+		return "", "", sdk.Misconfigured("", "for "+host+" set base_url to https://"+host+" and api_url to https://api."+host)
+	}
+	return "https://" + host, "https://" + host + "/api/v3", nil
+}
+
+// Revoke deletes the access token (a GitHub App's refresh token dies with it)
+// or, if the settings say so, all that the user ever granted the app.
 func (p *github) Revoke(c *sdk.Conversation, in sdk.RevokeInput) error {
-	url, err := oauth2.Expand(c, "{settings.api_url}/applications/")
+	_, api, err := roots(c)
 	if err != nil {
 		return err
 	}
+	what := "/token"
+	if c.Setting("revoke").Str() == "grant" {
+		what = "/grant"
+	}
 	var body tree.Object
 	body.Set("access_token", tree.String(in.Credential.AccessToken))
-	resp, err := c.Do(sdk.NewRequest("DELETE", url+sdk.PathEscape(c.Client().ID)+"/token").
+	resp, err := c.Do(sdk.NewRequest("DELETE", api+"/applications/"+sdk.PathEscape(c.Client().ID)+what).
 		JSON(body.Value()).
 		Header("accept", "application/vnd.github+json").
 		Header("user-agent", "sallyport").

@@ -6,13 +6,21 @@ const settings = `{
   "type": "object",
   "additionalProperties": false,
   "properties": {
+    "host": {
+      "type": "string", "default": "github.com",
+      "description": "github.com, or the host name of a GitHub Enterprise Server"
+    },
     "base_url": {
-      "type": "string", "format": "uri", "default": "https://github.com",
-      "description": "Where users sign in. For GitHub Enterprise Server: https://HOST"
+      "type": "string", "default": "",
+      "description": "Where users sign in, if that is not https://HOST; together with api_url"
     },
     "api_url": {
-      "type": "string", "format": "uri", "default": "https://api.github.com",
-      "description": "Root of the REST API. For GitHub Enterprise Server: https://HOST/api/v3"
+      "type": "string", "default": "",
+      "description": "Root of the REST API, if that is neither https://api.github.com nor https://HOST/api/v3"
+    },
+    "revoke": {
+      "enum": ["token", "grant"], "default": "token",
+      "description": "What is deleted at GitHub when a connection ends: its token, or all that the user granted this app"
     }
   }
 }`
@@ -24,7 +32,7 @@ func manifest() sdk.Manifest {
 		DisplayName: "GitHub",
 		HomePage:    "https://docs.github.com/apps/oauth-apps",
 		Settings:    sdk.Raw(settings),
-		Hosts:       []string{"{settings.base_url}", "{settings.api_url}"},
+		Hosts:       []string{"{settings.host}", "api.github.com", "{settings.base_url}", "{settings.api_url}"},
 		Scopes: []sdk.Scope{
 			{Name: "read:user", Description: "See your profile", Default: true},
 			{Name: "user:email", Description: "See your e-mail addresses"},

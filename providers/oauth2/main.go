@@ -1,70 +1,114 @@
 // Package main is the provider for any upstream that needs no code: all that
-// is particular about it stands in the tenant's settings. It leaves discovery
-// and ID tokens to the provider oidc.
+// is particular about it stands in the tenant's settings, or in one of the
+// presets and what the settings change of it. It leaves discovery and nonces
+// to the provider oidc.
 package main
 
 import (
+	"strings"
+
 	"github.com/sallyport/sallyport/sdk"
-	"github.com/sallyport/sallyport/sdk/abi"
 	"github.com/sallyport/sallyport/sdk/oauth2"
-	"github.com/sallyport/sallyport/sdk/tree"
 )
 
 func init() { sdk.Register(provider()) }
 
 func main() {}
 
-func provider() *oauth2.Provider {
-	return &oauth2.Provider{Info: manifest(), Configure: configure}
+// settled is the table plus what the settings say of the manifest.
+type settled struct {
+	oauth2.Provider
 }
 
-// configure makes the table of the settings. The schema gives every one of
-// them a default but the two endpoints that it requires.
+var _ sdk.Describer = (*settled)(nil)
+
+func provider() *settled {
+	return &settled{oauth2.Provider{Info: manifest(), Configure: configure}}
+}
+
+// configure makes the table: the preset's, and over it the settings.
 func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
-	text := func(name string) string { return c.Setting(name).Str() }
-	*cfg = oauth2.Config{
-		AuthorizeURL:    text("authorize_url"),
-		TokenURL:        text("token_url"),
-		RefreshURL:      text("refresh_url"),
-		RevokeURL:       text("revoke_url"),
-		UserinfoURL:     text("userinfo_url"),
-		ClientAuth:      text("client_auth"),
-		PKCE:            c.Setting("pkce").Bool(),
-		ScopeParam:      text("scope_param"),
-		ScopeSeparator:  text("scope_separator"),
-		AuthorizeParams: params(c.Setting("authorize_params")),
-		TokenParams:     params(c.Setting("token_params")),
-		RefreshParams:   params(c.Setting("refresh_params")),
-		Headers:         params(c.Setting("headers")),
-		Token: oauth2.TokenAnswer{
-			Format:    text("token_format"),
-			ExpiresAt: text("expires_at"),
-		},
-		Failure: oauth2.Failure{Success: text("success"), Kinds: kinds(c.Setting("error_kinds"))},
-		Identity: oauth2.Identity{
-			ID: text("account_id"), Name: text("account_name"), Email: text("account_email"), Picture: text("account_picture"),
-		},
+	p, err := presetOf(c)
+	if err != nil {
+		return err
 	}
-	switch cfg.ClientAuth {
-	case abi.AuthPost, abi.AuthBasic, abi.AuthNone, "":
-		return nil
+	*cfg = p.config
+	base := strings.TrimSuffix(c.Setting("base_url").Str(), "/")
+	if base == "" {
+		base = p.base
 	}
-	return sdk.Misconfigured("", "client_auth must be post, basic or none")
+	for _, url := range urls(cfg) {
+		*url = strings.ReplaceAll(*url, "{base}", base)
+	}
+	return apply(c, cfg)
 }
 
-// params reads an object of texts as pairs, in the order written.
-func params(v tree.Value) sdk.Form {
-	var f sdk.Form
-	for _, m := range v.Members() {
-		f.Add(m.Name, m.Value.Text())
+// presetOf returns the preset that a tenant names, or an empty one.
+func presetOf(c *sdk.Conversation) (preset, error) {
+	name := c.Setting("preset").Str()
+	if name == "" {
+		return preset{config: oauth2.Config{PKCE: true}}, nil
 	}
-	return f
+	var known []string
+	for _, p := range presets() {
+		if p.name == name {
+			return p, nil
+		}
+		known = append(known, p.name)
+	}
+	return preset{}, sdk.Misconfigured("", "no preset "+name+"; there are "+strings.Join(known, ", "))
 }
 
-func kinds(v tree.Value) map[string]string {
-	kinds := map[string]string{}
-	for _, m := range v.Members() {
-		kinds[m.Name] = m.Value.Str()
+// urls returns every URL of a table.
+func urls(cfg *oauth2.Config) []*string {
+	return []*string{&cfg.AuthorizeURL, &cfg.TokenURL, &cfg.RefreshURL, &cfg.RevokeURL, &cfg.UserinfoURL, &cfg.Lookup.URL}
+}
+
+// hosts adds to list the hosts of a table that are not yet in it.
+func hosts(list []string, cfg *oauth2.Config) []string {
+	seen := map[string]bool{"": true}
+	for _, host := range list {
+		seen[host] = true
 	}
-	return kinds
+	for _, url := range urls(cfg) {
+		host := hostOf(*url)
+		if !seen[host] {
+			list, seen[host] = append(list, host), true
+		}
+	}
+	return list
+}
+
+// hostOf returns the host of a URL, with its port if it names one.
+func hostOf(url string) string {
+	_, rest, _ := strings.Cut(url, "://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	return strings.ToLower(rest)
+}
+
+// Describe refuses bad settings, and narrows the manifest of many upstreams to
+// the one that they name.
+func (s *settled) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
+	cfg, err := s.Resolve(c)
+	if err != nil {
+		return nil, err
+	}
+	p, err := presetOf(c)
+	if err != nil {
+		return nil, err
+	}
+	rules := cfg.RefreshRules()
+	result := &sdk.CheckResult{Hosts: hosts(nil, cfg), Refresh: &rules}
+	for _, scope := range cfg.DefaultScopes {
+		result.Scopes = append(result.Scopes, sdk.Scope{Name: scope, Default: true})
+	}
+	if c.Setting("display_name").Str() == defaultName {
+		result.DisplayName = p.title
+	}
+	if c.Setting("home_page").Str() == defaultHome {
+		result.HomePage = p.home
+	}
+	return result, nil
 }

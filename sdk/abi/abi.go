@@ -34,7 +34,7 @@ const Version = "1.0"
 // Operations of a provider.
 const (
 	OpDescribe  = "describe"  // no input → Manifest
-	OpCheck     = "check"     // no input → {}; refuses bad settings without any request
+	OpCheck     = "check"     // no input → CheckResult; refuses bad settings without any request
 	OpAuthorize = "authorize" // AuthorizeInput → AuthorizeResult
 	OpExchange  = "exchange"  // ExchangeInput → Credential with account
 	OpRefresh   = "refresh"   // RefreshInput → Credential
@@ -99,12 +99,13 @@ const (
 	AuthNone          = "none"            // client_id alone, in the body
 	AuthBasic         = "basic"           // RFC 6749 §2.3.1, header
 	AuthPost          = "post"            // RFC 6749 §2.3.1, body
+	AuthBasicSecret   = "basic_secret"    // header: the secret as the user, an empty password
 	AuthPrivateKeyJWT = "private_key_jwt" // RFC 7523 §2.2
 )
 
 // ClientAuth is a directive, not data: the host adds the credential to the
 // request as it leaves, and only towards hosts the manifest names. The body
-// must be a form or a JSON object for every method but basic.
+// must be a form or a JSON object for every method but the basic ones.
 type ClientAuth struct {
 	Method      string `json:"method"`
 	IDParam     string `json:"id_param,omitempty"`     // default client_id
@@ -186,16 +187,27 @@ type Account struct {
 	Picture string `json:"picture,omitempty"`
 }
 
+// CheckResult is what a tenant's settings make of the manifest. A missing
+// member leaves the manifest's. Hosts can only narrow it: those that the
+// manifest does not name count for nothing.
+type CheckResult struct {
+	DisplayName string        `json:"display_name,omitempty"`
+	HomePage    string        `json:"home_page,omitempty"`
+	Hosts       []string      `json:"hosts,omitempty"` // host or host:port
+	Scopes      []Scope       `json:"scopes,omitempty"`
+	Refresh     *RefreshRules `json:"refresh,omitempty"`
+}
+
 // Manifest says what a provider is and what it needs. Effective rights are the
 // manifest's, the tenant's policy and the operator's ceiling together.
 type Manifest struct {
 	ABI          string       `json:"abi"`
 	Name         string       `json:"name"` // lower-case letters, digits and hyphens
 	Version      string       `json:"version"`
-	DisplayName  string       `json:"display_name"`
-	HomePage     string       `json:"home_page,omitempty"`
-	Settings     Raw          `json:"settings,omitempty"` // JSON Schema of the settings, an object schema with defaults
-	Hosts        []string     `json:"hosts"`              // host, host:port, or {settings.NAME} whose value is a host or an https URL
+	DisplayName  string       `json:"display_name"`        // may be {settings.NAME}
+	HomePage     string       `json:"home_page,omitempty"` // may be {settings.NAME}
+	Settings     Raw          `json:"settings,omitempty"`  // JSON Schema of the settings, an object schema with defaults
+	Hosts        []string     `json:"hosts"`               // host, host:port, or {settings.NAME} whose value is a host, an https URL or a list of them
 	Scopes       []Scope      `json:"scopes,omitempty"`
 	Capabilities Capabilities `json:"capabilities"`
 	Refresh      RefreshRules `json:"refresh"`

@@ -45,4 +45,83 @@ func odd() *oauth2.Provider {
 	}
 }
 
-func TestOdd(t *testing.T) { sdktest.Run(t, odd(), "testdata/*.txtar") }
+func TestOdd(t *testing.T) { sdktest.Run(t, odd(), "testdata/odd/*.txtar") }
+
+// TestKnobs turns each knob of the table by itself; what it does stands in the
+// folder of its name.
+func TestKnobs(t *testing.T) {
+	for name, turn := range map[string]func(*oauth2.Config){
+		"rename": func(c *oauth2.Config) {
+			c.Rename = map[string]string{
+				"client_id": "client_key", "client_secret": "client_pass", "code": "auth_code", "refresh_token": "renewal",
+				"response_type": "-", "redirect_uri": "-", "grant_type": "-",
+			}
+		},
+		"json": func(c *oauth2.Config) {
+			c.Body, c.ClientAuth = oauth2.BodyJSON, sdk.ClientSecretUser
+			c.TokenParams = sdk.Form{{"resource", "r"}, {"grant_type", "mine"}}
+		},
+		"scopes": func(c *oauth2.Config) {
+			c.ScopeSeparator, c.SecondScopeParam, c.SecondScopes = ",", "user_scope", []string{"u1", "u2", "u3"}
+			c.DefaultScopes, c.TokenScope, c.RefreshScope, c.RefreshRedirectURI = []string{"d", "u3"}, true, true, true
+		},
+		"callback": func(c *oauth2.Config) {
+			c.Query = oauth2.CallbackQuery{Code: "spapi_oauth_code", Scope: "scope", Keep: []string{"realmId", "absent"}}
+			c.Token.Keep = sdk.Form{{"url", "/instance/url"}, {"n", "/instance/n"}}
+		},
+		"life": func(c *oauth2.Config) {
+			c.Token.Lifetime, c.Token.RefreshLifetime, c.Token.GrantLifetime = 60, 120, 100
+		},
+		"success": func(c *oauth2.Config) { c.Failure.Success, c.Failure.SuccessValue = "/code", "0" },
+		"tenant":  func(c *oauth2.Config) { c.Identity.Tenant = "/team/id" },
+		"who-url": func(c *oauth2.Config) { c.UserinfoURL = "https://up.test/tokens/{access_token}" },
+		"who-body": func(c *oauth2.Config) {
+			c.UserinfoURL, c.Identity.Body = "https://up.test/graphql", `{"query":"{ me }"}`
+		},
+		"who-introspect": func(c *oauth2.Config) {
+			c.UserinfoURL, c.Identity.Introspect = "https://up.test/introspect", true
+		},
+		"who-bad-body": func(c *oauth2.Config) { c.UserinfoURL, c.Identity.Body = "https://up.test/graphql", "{ me }" },
+		"jwt": func(c *oauth2.Config) {
+			c.ClientAuth, c.Audience, c.Rename = sdk.PrivateKeyJWT, "https://up.test", map[string]string{"client_id": "app"}
+		},
+		"none":   func(c *oauth2.Config) { c.RefreshPolicy = oauth2.RefreshNone },
+		"issuer": func(c *oauth2.Config) { c.Issuer, c.Query.Issuer = "https://up.test", true },
+		"revoke-form": func(c *oauth2.Config) {
+			c.Revocation = oauth2.Revocation{Param: "access", AccessToken: true, ClientAuth: sdk.ClientSecretBasic}
+		},
+		"revoke-url": func(c *oauth2.Config) {
+			c.RevokeURL = "https://up.test/{client_id}/{refresh_token}"
+			c.Revocation = oauth2.Revocation{Shape: oauth2.RevokeURL, Method: "DELETE"}
+		},
+		"revoke-bearer": func(c *oauth2.Config) { c.Revocation.Shape = oauth2.RevokeBearer },
+		"revoke-json": func(c *oauth2.Config) {
+			c.RevokeURL = "https://up.test/apps/{client_id}/token"
+			c.Revocation = oauth2.Revocation{Shape: oauth2.RevokeJSON, Method: "DELETE", Param: "access_token", AccessToken: true, ClientAuth: sdk.ClientSecretBasic}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := oauth2.Config{
+				AuthorizeURL: "https://up.test/authorize", TokenURL: "https://up.test/token", RevokeURL: "https://up.test/revoke", PKCE: true,
+			}
+			turn(&cfg)
+			sdktest.Run(t, &oauth2.Provider{Info: sdk.Manifest{Name: name, Version: "1"}, Config: cfg}, "testdata/"+name+"/*.txtar")
+		})
+	}
+}
+
+func TestRefreshRules(t *testing.T) {
+	for policy, want := range map[string]sdk.RefreshRules{
+		oauth2.RefreshNone:     {},
+		oauth2.RefreshStable:   {},
+		oauth2.RefreshTolerant: {Rotates: true},
+		oauth2.RefreshGraced:   {Rotates: true, SingleUse: true, GraceSeconds: 600},
+		oauth2.RefreshStrict:   {Rotates: true, SingleUse: true},
+		oauth2.RefreshUnknown:  {Rotates: true, SingleUse: true},
+	} {
+		cfg := oauth2.Config{RefreshPolicy: policy, RefreshGrace: 600}
+		if got := cfg.RefreshRules(); got != want {
+			t.Errorf("%q: %+v, want %+v", policy, got, want)
+		}
+	}
+}

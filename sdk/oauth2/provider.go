@@ -1,9 +1,11 @@
 package oauth2
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/sdk"
+	"github.com/sallyport/sallyport/sdk/abi"
 	"github.com/sallyport/sallyport/sdk/tree"
 )
 
@@ -45,7 +47,10 @@ func (p *Provider) Resolve(c *sdk.Conversation) (*Config, error) {
 	if cfg.AuthorizeURL == "" || cfg.TokenURL == "" {
 		return nil, sdk.Misconfigured("", "no authorization endpoint or no token endpoint")
 	}
-	for _, url := range []*string{&cfg.AuthorizeURL, &cfg.TokenURL, &cfg.RefreshURL, &cfg.RevokeURL, &cfg.UserinfoURL} {
+	if _, err := tree.Parse([]byte(cfg.Identity.Body)); err != nil && cfg.Identity.Body != "" {
+		return nil, sdk.Misconfigured("", "the body for userinfo is no JSON")
+	}
+	for _, url := range []*string{&cfg.AuthorizeURL, &cfg.TokenURL, &cfg.RefreshURL, &cfg.RevokeURL, &cfg.UserinfoURL, &cfg.Lookup.URL} {
 		var err error
 		if *url, err = Expand(c, *url); err != nil {
 			return nil, err
@@ -81,17 +86,22 @@ func (p *Provider) Authorize(c *sdk.Conversation, in sdk.AuthorizeInput) (string
 	if err != nil {
 		return "", err
 	}
+	protocol := sdk.Form{
+		{"response_type", "code"},
+		{"client_id", c.Client().ID},
+		{"redirect_uri", c.Client().RedirectURI},
+	}
 	q := append(sdk.Form{}, cfg.AuthorizeParams...)
-	q.Set("response_type", "code")
-	q.Set("client_id", c.Client().ID)
-	q.Set("redirect_uri", c.Client().RedirectURI)
-	if len(in.Scopes) > 0 && cfg.ScopeParam != "-" {
-		q.Set(cfg.ScopeParam, strings.Join(in.Scopes, cfg.ScopeSeparator))
+	for _, pair := range append(cfg.renamed(protocol), cfg.scopeParams(in.Scopes)...) {
+		q.Set(pair[0], pair[1])
 	}
 	q.Set("state", in.State)
 	if in.CodeChallenge != "" && cfg.PKCE {
 		q.Set("code_challenge", in.CodeChallenge)
 		q.Set("code_challenge_method", "S256")
+	}
+	if nonce := cfg.nonce(in.Nonce, in.State); nonce != "" {
+		q.Set("nonce", nonce)
 	}
 	return sdk.AddQuery(cfg.AuthorizeURL, q), nil
 }
@@ -105,10 +115,7 @@ func (p *Provider) Exchange(c *sdk.Conversation, in sdk.ExchangeInput) (*sdk.Cre
 	if err := cfg.Callback(in); err != nil {
 		return nil, err
 	}
-	if !cfg.PKCE {
-		in.CodeVerifier = ""
-	}
-	answer, err := cfg.RequestToken(c, cfg.TokenURL, append(in.CodeForm(), cfg.TokenParams...))
+	answer, err := cfg.RequestToken(c, cfg.TokenURL, cfg.codeForm(in))
 	if err != nil {
 		return nil, err
 	}
@@ -116,25 +123,37 @@ func (p *Provider) Exchange(c *sdk.Conversation, in sdk.ExchangeInput) (*sdk.Cre
 	if err != nil {
 		return nil, err
 	}
-	if cred.Account, err = cfg.Account(c, cred.AccessToken, answer); err != nil {
+	if cfg.Query.Scope != "" {
+		cred.Scopes = cfg.split(in.Query.Get(cfg.Query.Scope))
+	}
+	if life := cfg.Token.GrantLifetime; life > 0 && cred.RefreshToken != "" {
+		cred.RefreshExpiresAt = sooner(cred.RefreshExpiresAt, c.Now().Unix()+life)
+	}
+	if cred.Account, err = cfg.account(c, in, cred.AccessToken, answer); err != nil {
 		return nil, err
 	}
+	kept := append(cfg.keptOf(in.Query), cfg.keptIn(answer)...)
+	choice, err := cfg.lookUp(c, cred.AccessToken)
+	if err != nil {
+		return nil, err
+	}
+	cred.Extra = extra(nil, append(kept, choice...))
 	return cred, nil
 }
 
 // Refresh renews a credential, RFC 6749 §6, and keeps of the old one what the
-// answer does not replace. The scopes are not sent: then the same are meant.
+// answer does not replace. Unless the table wants them repeated, the scopes
+// are not sent: then the same are meant.
 func (p *Provider) Refresh(c *sdk.Conversation, in sdk.RefreshInput) (*sdk.Credential, error) {
 	cfg, err := p.Resolve(c)
 	if err != nil {
 		return nil, err
 	}
 	old := in.Credential
-	if old.RefreshToken == "" {
+	if old.RefreshToken == "" || cfg.RefreshPolicy == RefreshNone {
 		return nil, sdk.InvalidGrant("The connection has ended. Please connect again.", "there is no refresh token")
 	}
-	form := sdk.Form{{"grant_type", "refresh_token"}, {"refresh_token", old.RefreshToken}}
-	answer, err := cfg.RequestToken(c, cfg.RefreshURL, append(form, cfg.RefreshParams...))
+	answer, err := cfg.RequestToken(c, cfg.RefreshURL, cfg.refreshForm(c, in))
 	if err != nil {
 		return nil, err
 	}
@@ -142,43 +161,114 @@ func (p *Provider) Refresh(c *sdk.Conversation, in sdk.RefreshInput) (*sdk.Crede
 	if err != nil {
 		return nil, err
 	}
-	if cred.RefreshToken == "" {
+	switch {
+	case cred.RefreshToken == "":
 		cred.RefreshToken, cred.RefreshExpiresAt = old.RefreshToken, old.RefreshExpiresAt
+	case cfg.Token.GrantLifetime > 0: // a new refresh token does not outlive the consent
+		cred.RefreshExpiresAt = sooner(cred.RefreshExpiresAt, old.RefreshExpiresAt)
 	}
 	if len(cred.Scopes) == 0 {
 		cred.Scopes = old.Scopes
 	}
-	cred.Account, cred.Extra = old.Account, old.Extra
+	cred.Account, cred.Extra = old.Account, extra(old.Extra, cfg.keptIn(answer))
 	return cred, nil
 }
 
-// Revoke ends a credential at the upstream, RFC 7009 §2.1: by its refresh
-// token, which takes the access tokens along, or else by its access token.
-func (p *Provider) Revoke(c *sdk.Conversation, in sdk.RevokeInput) error {
-	cfg, err := p.Resolve(c)
-	if err != nil || cfg.RevokeURL == "" {
-		return err
+// codeForm is the token request for a code.
+func (cfg *Config) codeForm(in sdk.ExchangeInput) sdk.Form {
+	in.Query = sdk.Form{{"code", in.Query.Get(cfg.Query.Code)}}
+	if !cfg.PKCE {
+		in.CodeVerifier = ""
 	}
-	form := sdk.Form{{"token", in.Credential.RefreshToken}, {"token_type_hint", "refresh_token"}}
-	if in.Credential.RefreshToken == "" {
-		form = sdk.Form{{"token", in.Credential.AccessToken}, {"token_type_hint", "access_token"}}
+	form := cfg.renamed(in.CodeForm())
+	if cfg.TokenScope {
+		form = append(form, cfg.scopeParams(in.Scopes)...)
 	}
-	resp, err := c.Do(cfg.decorate(sdk.PostForm(cfg.RevokeURL, form)).Auth(cfg.ClientAuth).Idempotent())
-	if err != nil {
-		return err
+	return along(form, cfg.TokenParams)
+}
+
+// refreshForm is the token request for a refresh token. RFC 6749 §6: no scope
+// that was not granted.
+func (cfg *Config) refreshForm(c *sdk.Conversation, in sdk.RefreshInput) sdk.Form {
+	form := sdk.Form{{"grant_type", "refresh_token"}, {"refresh_token", in.Credential.RefreshToken}}
+	if cfg.RefreshRedirectURI {
+		form.Add("redirect_uri", c.Client().RedirectURI)
 	}
-	if resp.OK() { // RFC 7009 §2.2: also for a token that is dead already
-		return nil
+	form = cfg.renamed(form)
+	if cfg.RefreshScope {
+		scopes := in.Credential.Scopes
+		if len(scopes) == 0 {
+			scopes = in.Scopes
+		}
+		form = append(form, cfg.scopeParams(scopes)...)
 	}
-	if err := resp.Overload(c.Now()); err != nil {
-		return err
-	}
-	if answer, err := resp.JSON(); err == nil {
-		if err := cfg.failed(answer); err != nil {
-			return err
+	return along(form, cfg.RefreshParams)
+}
+
+// renamed gives the protocol's parameters the upstream's names.
+func (cfg *Config) renamed(form sdk.Form) sdk.Form {
+	var out sdk.Form
+	for _, pair := range form {
+		name, ok := cfg.Rename[pair[0]]
+		if !ok {
+			name = pair[0]
+		}
+		if name != "-" {
+			out.Add(name, pair[1])
 		}
 	}
-	return resp.Unreadable("revocation refused")
+	return out
+}
+
+// along adds the pairs of more whose names are free: RFC 6749 §3.2 allows no
+// parameter twice.
+func along(form, more sdk.Form) sdk.Form {
+	for _, pair := range more {
+		if !slices.ContainsFunc(form, func(have abi.Header) bool { return have[0] == pair[0] }) {
+			form.Add(pair[0], pair[1])
+		}
+	}
+	return form
+}
+
+// scopeParams puts the scopes into the one or two parameters that carry them.
+func (cfg *Config) scopeParams(scopes []string) sdk.Form {
+	if len(scopes) == 0 {
+		scopes = cfg.DefaultScopes
+	}
+	var first, second []string
+	for _, s := range scopes {
+		if cfg.SecondScopeParam != "" && slices.Contains(cfg.SecondScopes, s) {
+			second = append(second, s)
+		} else {
+			first = append(first, s)
+		}
+	}
+	var form sdk.Form
+	if len(first) > 0 && cfg.ScopeParam != "-" {
+		form.Add(cfg.ScopeParam, strings.Join(first, cfg.ScopeSeparator))
+	}
+	if len(second) > 0 {
+		form.Add(cfg.SecondScopeParam, strings.Join(second, cfg.ScopeSeparator))
+	}
+	return form
+}
+
+// clientAuth is the directive for a method, with the upstream's names of the
+// parameters.
+func (cfg *Config) clientAuth(method string) sdk.ClientAuth {
+	auth := sdk.ClientAuth{Method: method}
+	switch method {
+	case sdk.ClientPublic, sdk.ClientSecretPost, sdk.PrivateKeyJWT:
+		auth.IDParam = cfg.Rename["client_id"]
+	}
+	switch method {
+	case sdk.ClientSecretPost:
+		auth.SecretParam = cfg.Rename["client_secret"]
+	case sdk.PrivateKeyJWT:
+		auth.Audience = cfg.Audience
+	}
+	return auth
 }
 
 // decorate adds what the table sends along with every request.
@@ -188,53 +278,4 @@ func (cfg *Config) decorate(r *sdk.Request) *sdk.Request {
 		r.Header(h[0], h[1])
 	}
 	return r
-}
-
-// Account looks up whose token it is, or reads it from the token answer if the
-// table names no UserinfoURL.
-func (cfg *Config) Account(c *sdk.Conversation, accessToken string, answer tree.Value) (*sdk.Account, error) {
-	if cfg.UserinfoURL == "" {
-		return cfg.ReadAccount(answer)
-	}
-	r := cfg.decorate(sdk.Get(cfg.UserinfoURL).Bearer(accessToken))
-	for _, h := range cfg.Identity.Headers {
-		r.Header(h[0], h[1])
-	}
-	resp, err := c.Do(r)
-	if err != nil {
-		return nil, err
-	}
-	if err := resp.Overload(c.Now()); err != nil {
-		return nil, err
-	}
-	switch {
-	case resp.Status == 401: // RFC 6750 §3.1 invalid_token
-		return nil, sdk.InvalidGrant("The upstream did not accept its own token. Please connect again.", "userinfo: status 401")
-	case resp.Status == 403: // RFC 6750 §3.1 insufficient_scope
-		return nil, sdk.InvalidScope("The permissions granted do not allow to see who you are.", "userinfo: status 403")
-	case !resp.OK():
-		return nil, resp.Unreadable("userinfo")
-	}
-	user, err := resp.JSON()
-	if err != nil {
-		return nil, err
-	}
-	return cfg.ReadAccount(user)
-}
-
-// ReadAccount finds the account in an answer.
-func (cfg *Config) ReadAccount(answer tree.Value) (*sdk.Account, error) {
-	if err := cfg.failed(answer); err != nil {
-		return nil, err
-	}
-	account := &sdk.Account{
-		ID:      answer.Pointer(cfg.Identity.ID).Text(),
-		Name:    answer.Pointer(cfg.Identity.Name).Text(),
-		Email:   answer.Pointer(cfg.Identity.Email).Str(),
-		Picture: answer.Pointer(cfg.Identity.Picture).Str(),
-	}
-	if account.ID == "" {
-		return nil, sdk.Unavailable("The upstream did not say who you are.", "no account identifier at "+cfg.Identity.ID)
-	}
-	return account, nil
 }

@@ -9,20 +9,31 @@ import (
 	"github.com/sallyport/sallyport/sdk/tree"
 )
 
-// Callback returns what the upstream said instead of sending a code.
+// Callback returns what the upstream said instead of sending a code, and
+// refuses a callback of another issuer than the table's (RFC 9207 §2.4).
 func (cfg *Config) Callback(in sdk.ExchangeInput) error {
+	iss := in.Query.Get("iss")
+	known := cfg.Issuer != "" && !strings.Contains(cfg.Issuer, "{")
+	if known && iss != cfg.Issuer && (iss != "" || cfg.Query.Issuer) {
+		return sdk.Unavailable("The answer came from another upstream than the one asked.", "callback: iss is not the issuer")
+	}
 	if code := in.Query.Get("error"); code != "" {
 		return cfg.failure(code, in.Query.Get("error_description"))
 	}
+	in.Query = sdk.Form{{"code", in.Query.Get(cfg.Query.Code)}}
 	_, err := in.Code()
 	return err
 }
 
-// RequestToken sends a form to the token endpoint and returns the answer as a
-// tree once it is known to be no error. The request is never repeated: what
-// it carries may work only once.
+// RequestToken sends a form to the token endpoint, in the body that the table
+// says, and returns the answer as a tree once it is known to be no error. The
+// request is never repeated: what it carries may work only once.
 func (cfg *Config) RequestToken(c *sdk.Conversation, url string, form sdk.Form) (tree.Value, error) {
-	resp, err := c.Do(cfg.decorate(sdk.PostForm(url, form)).Auth(cfg.ClientAuth))
+	request := sdk.PostForm(url, form)
+	if cfg.Body == BodyJSON {
+		request = sdk.PostJSON(url, object(form))
+	}
+	resp, err := c.Do(cfg.decorate(request).AuthWith(cfg.clientAuth(cfg.ClientAuth)))
 	if err != nil {
 		return tree.Value{}, err
 	}
@@ -63,18 +74,24 @@ func (cfg *Config) read(resp *sdk.Response) (tree.Value, error) {
 	if err != nil {
 		return tree.Value{}, err
 	}
+	return object(pairs), nil
+}
+
+// object turns pairs into an object of strings; of several with one name the
+// last counts.
+func object(pairs sdk.Form) tree.Value {
 	var o tree.Object
 	for _, pair := range pairs {
 		o.Set(pair[0], tree.String(pair[1]))
 	}
-	return o.Value(), nil
+	return o.Value()
 }
 
 // failed returns the error that an answer holds, whatever its status was.
 func (cfg *Config) failed(answer tree.Value) error {
 	code := answer.Pointer(cfg.Failure.Code)
 	description := answer.Pointer(cfg.Failure.Description).Text()
-	success := cfg.Failure.Success == "" || answer.Pointer(cfg.Failure.Success).Bool()
+	success := cfg.Failure.Success == "" || answer.Pointer(cfg.Failure.Success).Text() == cfg.Failure.SuccessValue
 	switch {
 	case code.Text() != "" && code.Text() != "false":
 		return cfg.failure(code.Text(), description)
@@ -96,33 +113,52 @@ func (cfg *Config) failure(code, description string) error {
 func (cfg *Config) Credential(c *sdk.Conversation, answer tree.Value) (*sdk.Credential, error) {
 	t := cfg.Token
 	cred := &sdk.Credential{
-		AccessToken:      answer.Pointer(t.AccessToken).Str(),
-		TokenType:        answer.Pointer(t.TokenType).Str(),
-		RefreshToken:     answer.Pointer(t.RefreshToken).Str(),
-		ExpiresAt:        after(c.Now(), answer.Pointer(t.ExpiresIn)),
-		RefreshExpiresAt: after(c.Now(), answer.Pointer(t.RefreshExpiresIn)),
-		Scopes:           scopes(answer.Pointer(t.Scope), t.ScopeSeparators),
+		AccessToken:  answer.Pointer(t.AccessToken).Str(),
+		TokenType:    answer.Pointer(t.TokenType).Str(),
+		RefreshToken: answer.Pointer(t.RefreshToken).Str(),
+		ExpiresAt:    expiry(c.Now(), answer.Pointer(t.ExpiresIn), t.Lifetime),
+		Scopes:       cfg.scopes(answer.Pointer(t.Scope)),
 	}
 	if t.ExpiresAt != "" {
 		if at := instant(answer.Pointer(t.ExpiresAt)); at != 0 {
 			cred.ExpiresAt = at
 		}
 	}
+	if cfg.RefreshPolicy == RefreshNone {
+		cred.RefreshToken = ""
+	}
+	life := t.RefreshLifetime
+	if cred.RefreshToken == "" {
+		life = 0
+	}
+	cred.RefreshExpiresAt = expiry(c.Now(), answer.Pointer(t.RefreshExpiresIn), life)
 	if cred.AccessToken == "" {
 		return nil, sdk.Unavailable("The upstream sent no token.", "no access token at "+t.AccessToken)
 	}
 	return cred, nil
 }
 
-// after returns the time v seconds from now in seconds since 1970, or 0 if v
-// is no positive number. RFC 6749 §5.1 wants a number; some send text.
-func after(now time.Time, v tree.Value) int64 {
+// expiry returns the time v seconds from now in seconds since 1970; if v says
+// nothing, life seconds from now, and 0 if that is 0. RFC 6749 §5.1 wants a
+// number; some send text.
+func expiry(now time.Time, v tree.Value, life int64) int64 {
 	seconds := number(v)
 	const century = 100 * 366 * 24 * 3600
 	if seconds <= 0 || seconds > century {
+		seconds = life
+	}
+	if seconds <= 0 {
 		return 0
 	}
 	return now.Unix() + seconds
+}
+
+// sooner returns the earlier of two times, where 0 is unknown.
+func sooner(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // instant returns v in seconds since 1970, or 0. Numbers too large for seconds
@@ -150,10 +186,59 @@ func number(v tree.Value) int64 {
 	return n
 }
 
-// scopes reads a list, or text in which each of separators separates.
-func scopes(v tree.Value, separators string) []string {
+// scopes reads a list, or text.
+func (cfg *Config) scopes(v tree.Value) []string {
 	if v.Kind() == tree.KindArray {
 		return v.Strings()
 	}
-	return strings.FieldsFunc(v.Str(), func(r rune) bool { return strings.ContainsRune(separators, r) })
+	return cfg.split(v.Str())
+}
+
+// split reads text in which each of the table's separators separates.
+func (cfg *Config) split(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(cfg.Token.ScopeSeparators, r) })
+}
+
+// keptOf returns the values of the callback that the table keeps.
+func (cfg *Config) keptOf(query sdk.Form) sdk.Form {
+	var kept sdk.Form
+	for _, name := range cfg.Query.Keep {
+		if value := query.Get(name); value != "" {
+			kept.Add(name, value)
+		}
+	}
+	return kept
+}
+
+// keptIn returns the values of the token answer that the table keeps.
+func (cfg *Config) keptIn(answer tree.Value) sdk.Form {
+	var kept sdk.Form
+	for _, pair := range cfg.Token.Keep {
+		if value := answer.Pointer(pair[1]).Text(); value != "" {
+			kept.Add(pair[0], value)
+		}
+	}
+	return kept
+}
+
+// extra lays values over an Extra that is known.
+func extra(known sdk.Raw, values sdk.Form) sdk.Raw {
+	if len(values) == 0 {
+		return known
+	}
+	old, _ := tree.Parse(known) // our own; what is none holds nothing
+	var all sdk.Form
+	var o tree.Object
+	for _, pair := range values {
+		all.Set(pair[0], pair[1])
+	}
+	for _, m := range old.Members() {
+		if all.Get(m.Name) == "" {
+			o.Set(m.Name, m.Value)
+		}
+	}
+	for _, pair := range all {
+		o.Set(pair[0], tree.String(pair[1]))
+	}
+	return o.Value().Bytes()
 }

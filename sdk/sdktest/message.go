@@ -74,7 +74,7 @@ func formatRequest(r *abi.Request, body []byte) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", r.Method, r.URL)
 	if r.ClientAuth != nil {
-		fmt.Fprintf(&b, "auth: %s\n", r.ClientAuth.Method)
+		fmt.Fprintf(&b, "auth: %s\n", formatAuth(r.ClientAuth))
 	}
 	if r.Idempotent {
 		b.WriteString("idempotent: true\n")
@@ -90,6 +90,17 @@ func formatRequest(r *abi.Request, body []byte) string {
 		b.WriteString("\n" + pretty(kind, body) + "\n")
 	}
 	return b.String()
+}
+
+// formatAuth writes a directive as its method and what else it says.
+func formatAuth(a *abi.ClientAuth) string {
+	text := a.Method
+	for _, more := range [][2]string{{"id_param", a.IDParam}, {"secret_param", a.SecretParam}, {"audience", a.Audience}} {
+		if more[1] != "" {
+			text += " " + more[0] + "=" + more[1]
+		}
+	}
+	return text
 }
 
 func pretty(kind string, body []byte) string {

@@ -4,12 +4,13 @@ package main
 
 import (
 	"encoding/binary"
-	"encoding/json"
-	"fmt"
-	"os"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 	"unsafe"
+
+	"github.com/sallyport/sallyport/sdk/tree"
 )
 
 const manifest = `{"abi":"1.0","name":"probe","version":"1.2.0","display_name":"Probe",
@@ -20,23 +21,17 @@ const manifest = `{"abi":"1.0","name":"probe","version":"1.2.0","display_name":"
 	"capabilities":{"pkce":true,"refresh":true,"revoke":true,"identity":true},"refresh":{"rotates":true}}`
 
 type step struct {
-	Status  int         `json:"status"`
-	Headers [][2]string `json:"headers"`
-	BodyLen int         `json:"body_len"`
-	body    string
+	status int64
+	body   string
 }
 
 type input struct {
-	Op       string `json:"op"`
-	Now      int64  `json:"now"`
-	Seed     string `json:"seed"`
-	Settings struct{ Mode, Base string }
-	Input    map[string]any `json:"input"`
-	Steps    []step         `json:"steps"`
-	raw      string
+	op, mode, base string
+	now            int64
+	input          tree.Value
+	steps          []step
+	raw            string
 }
-
-type object = map[string]any
 
 func main() {}
 
@@ -53,34 +48,40 @@ func alloc(n int32) unsafe.Pointer {
 
 //go:wasmexport sallyport_call
 func call(n int32) int64 {
-	var d input
-	head := 4 + binary.LittleEndian.Uint32(in)
-	if err := json.Unmarshal(in[4:head], &d); err != nil {
-		panic(err)
-	}
-	d.raw = string(in[:n])
-	rest := in[head:n]
-	for i := range d.Steps {
-		s := &d.Steps[i]
-		s.body, rest = string(rest[:s.BodyLen]), rest[s.BodyLen:]
-	}
-	switch d.Settings.Mode {
-	case "out-of-range":
-		if d.Op != "check" {
+	d := read(in[:n])
+	if d.op != "check" {
+		switch d.mode {
+		case "out-of-range":
 			return 0x7fffffff<<32 | 100
-		}
-	case "not-json":
-		if d.Op != "check" {
+		case "not-json":
 			return reply([]byte("\x03\x00\x00\x00{]}"))
 		}
 	}
-	answer, body := move(&d)
-	text, err := json.Marshal(answer)
+	head, body := move(d)
+	text := head.Bytes()
+	doc := binary.LittleEndian.AppendUint32(nil, uint32(len(text)))
+	return reply(append(append(doc, text...), body...))
+}
+
+func read(doc []byte) *input {
+	size := 4 + binary.LittleEndian.Uint32(doc)
+	head, err := tree.Parse(doc[4:size])
 	if err != nil {
 		panic(err)
 	}
-	doc := binary.LittleEndian.AppendUint32(nil, uint32(len(text)))
-	return reply(append(append(doc, text...), body...))
+	d := &input{
+		op: head.Get("op").Str(), mode: head.Pointer("/settings/mode").Str(), base: head.Pointer("/settings/base").Str(),
+		input: head.Get("input"), raw: string(doc),
+	}
+	d.now, _ = head.Get("now").Int()
+	rest := doc[size:]
+	for _, s := range head.Get("steps").Array() {
+		status, _ := s.Get("status").Int()
+		n, _ := s.Get("body_len").Int()
+		d.steps = append(d.steps, step{status, string(rest[:n])})
+		rest = rest[n:]
+	}
+	return d
 }
 
 func reply(doc []byte) int64 {
@@ -88,48 +89,80 @@ func reply(doc []byte) int64 {
 	return int64(uintptr(unsafe.Pointer(unsafe.SliceData(out))))<<32 | int64(len(out))
 }
 
-func move(d *input) (object, string) {
-	result := func(v any) (object, string) { return object{"result": v}, "" }
-	switch d.Op {
-	case "describe":
-		return result(json.RawMessage(manifest))
-	case "check":
-		if d.Settings.Mode == "check-refuses" {
-			return object{"error": object{"kind": "misconfigured", "message": "mode is wrong"}}, ""
+// object makes an object of names and values in turn.
+func object(pairs ...any) tree.Value {
+	var o tree.Object
+	for i := 0; i < len(pairs); i += 2 {
+		v := pairs[i+1]
+		switch v := v.(type) {
+		case string:
+			o.Set(pairs[i].(string), tree.String(v))
+		case int:
+			o.Set(pairs[i].(string), tree.Int(int64(v)))
+		case bool:
+			o.Set(pairs[i].(string), tree.Bool(v))
+		case tree.Value:
+			o.Set(pairs[i].(string), v)
 		}
-		return result(object{})
+	}
+	return o.Value()
+}
+
+func result(v tree.Value) (tree.Value, string) { return object("result", v), "" }
+
+func failed(kind, message, detail string) (tree.Value, string) {
+	return object("error", object("kind", kind, "message", message, "detail", detail, "retry_after", 7)), ""
+}
+
+func move(d *input) (tree.Value, string) {
+	switch d.op {
+	case "describe":
+		v, err := tree.Parse([]byte(manifest))
+		if err != nil {
+			panic(err)
+		}
+		return result(v)
+	case "check":
+		if d.mode == "check-refuses" {
+			return failed("misconfigured", "mode is wrong", "")
+		}
+		return result(object())
 	case "authorize":
-		return result(object{"url": authorizeURL(d)})
+		return result(object("url", authorizeURL(d)))
 	case "revoke":
-		return result(object{})
+		return result(object())
 	}
 	return misbehave(d)
 }
 
 func authorizeURL(d *input) string {
-	state, challenge := d.Input["state"].(string), d.Input["code_challenge"]
-	switch d.Settings.Mode {
+	state, challenge := d.input.Get("state").Str(), d.input.Get("code_challenge").Str()
+	both := "state=" + state + "&code_challenge=" + challenge
+	switch d.mode {
 	case "no-state":
-		return d.Settings.Base + "/authorize"
+		return d.base + "/authorize"
 	case "two-states":
-		return fmt.Sprintf("%s/authorize?state=%s&state=x&code_challenge=%v", d.Settings.Base, state, challenge)
+		return d.base + "/authorize?state=x&" + both
 	case "no-challenge":
-		return d.Settings.Base + "/authorize?state=" + state
+		return d.base + "/authorize?state=" + state
 	case "phish":
-		return fmt.Sprintf("https://evil.example/authorize?state=%s&code_challenge=%v", state, challenge)
+		return "https://evil.example/authorize?" + both
 	}
-	return fmt.Sprintf("%s/authorize?state=%s&code_challenge=%v", d.Settings.Base, state, challenge)
+	return d.base + "/authorize?" + both
 }
 
-var sink []byte
+var (
+	sink  []byte
+	calls int
+)
 
-func misbehave(d *input) (object, string) {
-	switch mode := d.Settings.Mode; mode {
+func misbehave(d *input) (tree.Value, string) {
+	switch d.mode {
 	case "loop":
-		fmt.Fprintln(os.Stderr, "about to loop")
+		println("about to loop")
 		for i := 0; ; i++ {
 			if i == -1 {
-				return nil, ""
+				return tree.Value{}, ""
 			}
 		}
 	case "recurse":
@@ -138,31 +171,36 @@ func misbehave(d *input) (object, string) {
 		for {
 			sink = append(sink, make([]byte, 1<<20)...)
 		}
+	case "grow":
+		sink = make([]byte, 9<<20)
+	case "count": // what a module remembers from one call to the next
+		calls++
+		return failed("unavailable", strconv.Itoa(calls), "")
 	case "exit":
-		os.Exit(3)
+		syscall.Exit(3)
 	case "panic":
-		panic("nil map of " + fmt.Sprint(d.Input["code_verifier"]))
+		panic("nil map of " + d.input.Get("code_verifier").Str())
 	case "log":
 		for i := range 10_000 {
-			fmt.Fprintln(os.Stderr, "line", i)
+			println("line", i)
 		}
 	case "sleep":
 		time.Sleep(time.Hour)
-		return object{"error": object{"kind": "unavailable", "message": fmt.Sprint(time.Now().UnixMilli() - d.Now)}}, ""
+		return failed("unavailable", strconv.FormatInt(time.Now().UnixMilli()-d.now, 10), "")
 	case "echo":
-		return object{"error": object{"kind": "invalid_grant", "message": "m", "detail": d.raw, "retry_after": 7}}, ""
+		return failed("invalid_grant", "m", d.raw)
 	case "kind":
-		return object{"error": object{"kind": "whatever"}}, ""
+		return failed("whatever", "", "")
 	case "two-members":
-		return object{"wait_ms": 1, "result": object{}}, ""
+		return object("wait_ms", 1, "result", object()), ""
 	case "huge":
-		return object{"result": strings.Repeat("x", 300<<10)}, ""
+		return result(tree.String(strings.Repeat("x", 300<<10)))
 	case "wait":
-		if len(d.Steps) == 0 {
-			return object{"wait_ms": 1}, ""
+		if len(d.steps) == 0 {
+			return object("wait_ms", 1), ""
 		}
 	case "endless":
-		return request("GET", d.Settings.Base+"/user", nil, ""), ""
+		return request("GET", d.base+"/user", tree.Value{}, "")
 	}
 	return login(d)
 }
@@ -174,66 +212,69 @@ func fib(n int) int {
 	return fib(n-1) + fib(n-2)
 }
 
-func request(method, url string, auth any, body string) object {
-	r := object{"method": method, "url": url, "body_len": len(body)}
+func request(method, url string, auth tree.Value, body string, headers ...string) (tree.Value, string) {
 	if body != "" {
-		r["headers"] = [][2]string{{"content-type", "application/x-www-form-urlencoded"}}
+		headers = append(headers, "content-type", "application/x-www-form-urlencoded")
 	}
-	if auth != nil {
-		r["client_auth"] = auth
+	var pairs []tree.Value
+	for i := 0; i < len(headers); i += 2 {
+		pairs = append(pairs, tree.Strings(headers[i:i+2]))
 	}
-	return object{"request": r}
+	return object("request", object("method", method, "url", url, "body_len", len(body),
+		"headers", tree.Array(pairs...), "client_auth", auth)), body
 }
 
 // login is the ordinary exchange or refresh: a token, then the user.
-func login(d *input) (object, string) {
-	base, form := d.Settings.Base, "grant_type="+d.Op
-	steps := d.Steps
-	if d.Settings.Mode == "wait" {
+func login(d *input) (tree.Value, string) {
+	steps := d.steps
+	if d.mode == "wait" {
 		steps = steps[1:]
 	}
 	if len(steps) == 0 {
-		switch d.Settings.Mode {
-		case "undeclared":
-			return request("GET", "https://other.example/", nil, ""), ""
-		case "basic":
-			return request("POST", base+"/token", object{"method": "basic"}, form), form
-		case "idempotent":
-			r := request("POST", base+"/token", nil, form)
-			r["request"].(object)["idempotent"] = true
-			return r, form
-		case "host-header":
-			r := request("GET", base+"/token", nil, "")
-			r["request"].(object)["headers"] = [][2]string{{"host", "internal"}}
-			return r, ""
-		case "other-form":
-			form += "&differs=1"
-		case "redirect":
-			return request("GET", base+"/redirect", nil, ""), ""
-		case "large":
-			return request("GET", base+"/large", nil, ""), ""
-		}
-		return request("POST", base+"/token", object{"method": "post"}, form), form
+		return first(d)
 	}
-	if d.Settings.Mode == "redirect" {
-		return object{"error": object{"kind": "unavailable", "message": fmt.Sprint(steps[0].Status)}}, ""
+	if d.mode == "redirect" {
+		return failed("unavailable", strconv.Itoa(int(steps[0].status)), "")
 	}
-	if d.Settings.Mode == "buggy" {
+	if d.mode == "buggy" {
 		panic("cannot read " + steps[0].body)
 	}
-	var token object
-	if steps[0].Status != 200 || json.Unmarshal([]byte(steps[0].body), &token) != nil {
-		return object{"error": object{"kind": "unavailable", "detail": steps[0].body}}, ""
+	token, err := tree.Parse([]byte(steps[0].body))
+	if steps[0].status != 200 || err != nil {
+		return failed("unavailable", "", steps[0].body)
 	}
 	if len(steps) == 1 {
-		r := request("GET", base+"/user", nil, "")
-		r["request"].(object)["headers"] = [][2]string{{"authorization", "Bearer " + token["access_token"].(string)}}
-		return r, ""
+		return request("GET", d.base+"/user", tree.Value{}, "", "authorization", "Bearer "+token.Get("access_token").Str())
 	}
-	if steps[1].Status != 200 {
-		return object{"error": object{"kind": "unavailable"}}, ""
+	if steps[1].status != 200 {
+		return failed("unavailable", "", "")
 	}
-	token["account"] = json.RawMessage(steps[1].body)
-	token["expires_at"] = d.Now/1000 + 3600
-	return object{"result": token}, ""
+	account, _ := tree.Parse([]byte(steps[1].body))
+	return result(object("access_token", token.Get("access_token"), "refresh_token", token.Get("refresh_token"),
+		"token_type", token.Get("token_type"), "account", account, "expires_at", int(d.now/1000+3600)))
+}
+
+func first(d *input) (tree.Value, string) {
+	form := "grant_type=" + d.op
+	url := d.base + "/token"
+	switch d.mode {
+	case "undeclared":
+		return request("GET", "https://other.example/", tree.Value{}, "")
+	case "basic":
+		return request("POST", url, object("method", "basic"), form)
+	case "assertion":
+		return request("POST", url, object("method", "private_key_jwt"), form)
+	case "idempotent":
+		return object("request", object("method", "POST", "url", url, "body_len", len(form), "idempotent", true,
+			"headers", tree.Array(tree.Strings([]string{"content-type", "application/x-www-form-urlencoded"})))), form
+	case "host-header":
+		return request("GET", url, tree.Value{}, "", "host", "internal")
+	case "other-form":
+		form += "&differs=1"
+	case "redirect":
+		return request("GET", d.base+"/redirect", tree.Value{}, "")
+	case "large":
+		return request("GET", d.base+"/large", tree.Value{}, "")
+	}
+	return request("POST", url, object("method", "post"), form)
 }

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/plugins"
+)
+
+func pluginBuildCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "build DIR...",
+		Short: "Build providers to .wasm files with the stock Go toolchain",
+		Long:  "Build compiles each provider package to DIR.wasm in the output folder, asks it\nto describe itself and puts the answer into the file, where a host finds it\nbefore it runs any code.",
+		Example: "  sallyport plugin build ./providers/github\n" +
+			"  sallyport plugin build -o /var/lib/sallyport/plugins ./providers/*",
+		Args: cobra.MinimumNArgs(1),
+	}
+	out := cmd.Flags().StringP("out", "o", ".", "`folder` to write to")
+	cmd.RunE = verb(func(cmd *cobra.Command, dirs []string) error {
+		if err := os.MkdirAll(*out, 0o755); err != nil {
+			return err
+		}
+		for _, dir := range dirs {
+			abs, err := filepath.Abs(dir)
+			if err != nil {
+				return err
+			}
+			file := filepath.Join(*out, filepath.Base(abs)+".wasm")
+			info, err := plugins.Build(cmd.Context(), plugins.BuildOptions{Dir: dir, Out: file, Log: cmd.ErrOrStderr()})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s %s  %.2f MB  %s\n",
+				file, info.Manifest.Name, info.Manifest.Version, float64(info.Size)/1e6, info.Digest)
+		}
+		return nil
+	})
+	return cmd
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/plugins"
+)
+
+func pluginListCommand(sys system) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list (-c FILE | --dir DIR)",
+		Short: "List the plugins of a folder, and what is refused there",
+		Long: "List loads every .wasm file of a plugin folder as serve does and prints what it\n" +
+			"is; a file that serve would refuse is listed with the reason. Refused files are\n" +
+			"no failure here: see check for that.",
+		Example: "  sallyport plugin list --dir plugins/dist\n" +
+			"  sallyport plugin list -c sallyport.yaml --json | jq -r '.[] | select(.refused) | .file'",
+		Args: cobra.NoArgs,
+	}
+	files := cmd.Flags().StringArrayP("config", "c", nil, "YAML `file` with the configuration that names the folder; may be given more than once")
+	dir := cmd.Flags().String("dir", "", "the plugin `folder`")
+	asJSON := cmd.Flags().Bool("json", false, "print JSON")
+	cmd.MarkFlagsOneRequired("config", "dir")
+	cmd.MarkFlagsMutuallyExclusive("config", "dir")
+	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
+		folder := *dir
+		if folder == "" {
+			cfg, err := loadConfig(cmd, sys, *files)
+			if err != nil {
+				return err
+			}
+			folder = cfg.Plugins.Dir
+		}
+		all, err := listPlugins(cmd.Context(), sys, folder)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(cmd.OutOrStdout(), all)
+		}
+		return printPlugins(cmd.OutOrStdout(), all)
+	})
+	return cmd
+}
+
+// listed is one file of a plugin folder.
+type listed struct {
+	File    string   `json:"file"`
+	Name    string   `json:"name,omitempty"`
+	Version string   `json:"version,omitempty"`
+	Digest  string   `json:"digest,omitempty"`
+	Size    int      `json:"size,omitempty"` // bytes
+	Hosts   []string `json:"hosts,omitempty"`
+	Refused string   `json:"refused,omitempty"` // why it is not in service
+}
+
+// listPlugins loads a folder's plugins and returns its files by name.
+func listPlugins(ctx context.Context, sys system, dir string) (all []listed, err error) {
+	cfg, err := workbench(sys)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Dirs = []string{dir}
+	host, err := plugins.New(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, host.Close(context.WithoutCancel(ctx))) }()
+	paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.wasm"))
+	if err != nil {
+		return nil, err
+	}
+	faults := host.Faults()
+	all = []listed{}
+	for _, path := range paths {
+		l := listed{File: path}
+		info, err := plugins.Inspect(path)
+		if err == nil {
+			m := info.Manifest
+			l.Name, l.Version, l.Digest, l.Size, l.Hosts = m.Name, m.Version, info.Digest, info.Size, m.Hosts
+		}
+		if i := slices.IndexFunc(faults, func(f plugins.Fault) bool { return f.Path == path }); i >= 0 {
+			l.Refused = strings.TrimPrefix(oneLine(faults[i].Err), "plugins: "+path+": ")
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// escapeGlob makes a path stand for itself in a pattern.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+func printPlugins(w io.Writer, all []listed) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tVERSION\tDIGEST\tSIZE\tFILE\tHOSTS")
+	for _, l := range all {
+		if l.Refused == "" {
+			fmt.Fprintf(table, "%s\t%s\t%s\t%.2f MB\t%s\t%s\n", l.Name, l.Version, shortDigest(l.Digest),
+				float64(l.Size)/1e6, l.File, strings.Join(l.Hosts, " "))
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, l := range all {
+		if l.Refused != "" {
+			fmt.Fprintf(w, "refused: %s: %s\n", l.File, l.Refused)
+		}
+	}
+	return nil
+}
+
+// shortDigest is enough of a digest to tell files apart by eye.
+func shortDigest(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }

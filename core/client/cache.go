@@ -1,0 +1,212 @@
+package client
+
+import (
+	"cmp"
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/sallyport/sallyport/core/fetch"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/tenant"
+)
+
+// How long what was fetched counts (CIMD §6.2: honour the document's own
+// cache headers, within bounds of ours).
+const (
+	minFresh     = 5 * time.Minute
+	maxFresh     = 24 * time.Hour
+	defaultFresh = time.Hour // without Cache-Control
+
+	fetchTimeout = 5 * time.Second
+	// retryAfter is what a client is told to wait when a fetch failed, and how
+	// long an address stays unasked that was known to be good.
+	retryAfter = time.Minute
+)
+
+// cache fetches what clients publish and keeps what was good. Tenants share
+// it: a public document is the same for all of them. Errors are never kept;
+// limits bounds how often they can be had.
+type cache[T any] struct {
+	client  *fetch.Client
+	limits  *limits
+	now     func() time.Time
+	maxBody int64
+	size    int
+	what    string
+	parse   func(id string, body []byte) (T, error)
+
+	flight  singleflight.Group
+	mu      sync.Mutex
+	entries map[string]*list.Element // of *entry[T]
+	order   *list.List               // last used first
+}
+
+type entry[T any] struct {
+	id      string
+	value   T
+	fetched time.Time
+	tried   time.Time // last attempt, good or not
+	fresh   time.Time // until
+}
+
+func newCache[T any](what string, client *fetch.Client, l *limits, now func() time.Time, maxBody int64, size int, parse func(string, []byte) (T, error)) *cache[T] {
+	return &cache[T]{
+		client: client, limits: l, now: now, maxBody: maxBody, size: size, what: what, parse: parse,
+		entries: map[string]*list.Element{}, order: list.New(),
+	}
+}
+
+// get returns what is at u, the address that id spells, no older than since.
+// Its errors are *oauth.Error: invalid_client if trying again cannot help,
+// temporarily_unavailable if it may.
+func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.URL, since time.Time) (T, error) {
+	now := c.now()
+	e, known := c.look(id)
+	if known && now.Before(e.fresh) && !e.fetched.Before(since) {
+		return e.value, nil
+	}
+	var none T
+	// An address that was good is asked again without asking the limits, else
+	// a stranger could use them up and lock the client out.
+	free := known && now.Sub(e.tried) >= retryAfter
+	done := c.flight.DoChan(id, func() (any, error) {
+		c.try(id)
+		if !free && !c.limits.allow(t.Name, u.Host) {
+			return none, c.temporary(u, errors.New("rate limited"))
+		}
+		// One caller's hanging up must not fail the others.
+		return c.load(context.WithoutCancel(ctx), id, u)
+	})
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return none, r.Err
+		}
+		return r.Val.(T), nil
+	case <-ctx.Done():
+		return none, oauth.Unavailable(ctx.Err())
+	}
+}
+
+// load fetches and judges what is at u.
+func (c *cache[T]) load(ctx context.Context, id string, u *url.URL) (T, error) {
+	var none T
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return none, c.permanent(u, "has no usable address", err)
+	}
+	req.Header.Set("Accept", "application/json")
+	hostport, _ := fetch.HostPort(u)
+	res, err := c.client.Do(ctx, req, fetch.Policy{Hosts: []string{hostport}, MaxBody: c.maxBody, Timeout: fetchTimeout})
+	switch {
+	case errors.Is(err, fetch.ErrTooLarge):
+		return none, c.permanent(u, fmt.Sprintf("is larger than %d bytes", c.maxBody), err)
+	case errors.Is(err, fetch.ErrTransport):
+		return none, c.temporary(u, err)
+	case err != nil: // an address or a spelling that is never asked
+		return none, c.permanent(u, "is not at an address on the public internet", err)
+	case res.Status == http.StatusTooManyRequests || res.Status >= 500:
+		return none, c.temporary(u, fmt.Errorf("status %d", res.Status))
+	case res.Status != http.StatusOK: // redirects included
+		return none, c.permanent(u, fmt.Sprintf("must be answered with status 200, not %d", res.Status), nil)
+	case !isJSON(res.Header.Get("Content-Type")):
+		return none, c.permanent(u, "must have the content type application/json", nil)
+	}
+	value, err := c.parse(id, res.Body)
+	if err != nil {
+		return none, c.permanent(u, err.Error(), nil)
+	}
+	c.keep(id, value, freshFor(res.Header))
+	return value, nil
+}
+
+func (c *cache[T]) permanent(u *url.URL, why string, cause error) error {
+	return &oauth.Error{Code: oauth.InvalidClient, Description: fmt.Sprintf("the client's %s at %s %s", c.what, u.Host, why), Cause: cause}
+}
+
+func (c *cache[T]) temporary(u *url.URL, cause error) error {
+	return &oauth.Error{
+		Code: oauth.TemporarilyUnavailable, Status: http.StatusServiceUnavailable, RetryAfter: retryAfter, Cause: cause,
+		Description: fmt.Sprintf("the client's %s at %s cannot be fetched right now; try again in a minute", c.what, u.Host),
+	}
+}
+
+// look returns a copy of an entry, fresh or not.
+func (c *cache[T]) look(id string) (entry[T], bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.entries[id]
+	if !ok {
+		return entry[T]{}, false
+	}
+	c.order.MoveToFront(at)
+	return *at.Value.(*entry[T]), true
+}
+
+// try notes an attempt, if there is where to note it.
+func (c *cache[T]) try(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at, ok := c.entries[id]; ok {
+		at.Value.(*entry[T]).tried = c.now()
+	}
+}
+
+func (c *cache[T]) keep(id string, value T, fresh time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	e := &entry[T]{id: id, value: value, fetched: now, tried: now, fresh: now.Add(fresh)}
+	if at, ok := c.entries[id]; ok {
+		at.Value = e
+		return
+	}
+	c.entries[id] = c.order.PushFront(e)
+	if c.order.Len() > c.size {
+		delete(c.entries, c.order.Remove(c.order.Back()).(*entry[T]).id)
+	}
+}
+
+// isJSON accepts application/json and application/*+json, with parameters.
+func isJSON(contentType string) bool {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (mediaType == "application/json" ||
+		strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json"))
+}
+
+// freshFor reads Cache-Control as a shared cache does (RFC 9111 §5.2.2), less
+// the time the answer spent in other caches.
+func freshFor(h http.Header) time.Duration {
+	directives := map[string]string{}
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(directive), "=")
+		directives[strings.ToLower(name)] = strings.Trim(value, `"`)
+	}
+	for _, name := range []string{"no-store", "no-cache", "private"} {
+		if _, ok := directives[name]; ok {
+			return minFresh
+		}
+	}
+	maxAge := cmp.Or(directives["s-maxage"], directives["max-age"])
+	if maxAge == "" {
+		return defaultFresh
+	}
+	age, _ := strconv.Atoi(h.Get("Age"))
+	seconds, err := strconv.Atoi(maxAge)
+	if err != nil {
+		return minFresh
+	}
+	seconds = min(max(seconds, 0), int(maxFresh/time.Second)) - min(max(age, 0), int(maxFresh/time.Second))
+	return max(time.Duration(seconds)*time.Second, minFresh)
+}

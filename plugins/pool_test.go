@@ -1,0 +1,220 @@
+package plugins
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/plugins/wasi"
+	"github.com/sallyport/sallyport/sdk/abi"
+)
+
+func TestNothingOutlivesACall(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Limits.Instances = 1 })
+	p := r.bind(t, "count")
+	for range 3 {
+		if _, err := exchange(t, p); err == nil || !strings.HasSuffix(err.Error(), ": 1") {
+			t.Fatalf("the module remembers an earlier call: %v", err)
+		}
+	}
+	i, err := r.module.pool.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.module.pool.give(t.Context(), i, false)
+	if now := i.state(); !i.clean.equal(now) {
+		t.Error("an idle instance is not as it was at first")
+	}
+	if strings.Contains(string(i.state().memory), "the-verifier-123") {
+		t.Error("a secret is in the memory of an idle instance")
+	}
+}
+
+func TestPooledInstanceIsUsedAgain(t *testing.T) {
+	r := newRig(t)
+	p := r.bind(t, "happy")
+	first := r.module.pool.idle[0]
+	if _, err := exchange(t, p); err != nil {
+		t.Fatal(err)
+	}
+	if idle := r.module.pool.idle; len(idle) != 1 || idle[0] != first {
+		t.Errorf("%d idle instances; want the one there was", len(idle))
+	}
+}
+
+func TestGrownInstanceIsDiscarded(t *testing.T) {
+	r := newRig(t)
+	p := r.bind(t, "grow")
+	first := r.module.pool.idle[0]
+	for range circuitFaults + 1 { // which is no fault, and opens no circuit
+		if _, err := exchange(t, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, i := range r.module.pool.idle {
+		if i == first || i.mod.Memory().Size() != uint32(len(i.clean.memory)) {
+			t.Error("an instance whose memory grew is still used")
+		}
+	}
+}
+
+func TestInstancesAreBounded(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Limits.Instances = 2 })
+	p := r.bind(t, "happy")
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := exchange(t, p); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(r.module.pool.idle); n < 1 || n > 2 {
+		t.Errorf("%d instances, want at most 2", n)
+	}
+	if a := r.module.pool.idle; len(a) == 2 && a[0].clean != a[1].clean {
+		t.Error("instances do not share their snapshot")
+	}
+}
+
+// tinyModule is a module in a pool, without a host.
+func tinyModule(t *testing.T, wasm []byte) *Module {
+	t.Helper()
+	m, err := openModule(t.Context(), Config{}.withDefaults(), wasm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.destroy(context.Background()) })
+	return m
+}
+
+func (p *pool) list() []*instance {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.idle)
+}
+
+func TestIdleInstancesAreFreed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := tinyModule(t, answering(`{"result":{}}`))
+		a, err := m.pool.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := m.pool.take(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.pool.give(t.Context(), a, false)
+		time.Sleep(m.cfg.Limits.Idle / 2)
+		m.pool.give(t.Context(), b, false)
+		time.Sleep(m.cfg.Limits.Idle/2 + time.Second)
+		synctest.Wait()
+		if idle := m.pool.list(); len(idle) != 1 || idle[0] != b || !a.mod.IsClosed() || b.mod.IsClosed() {
+			t.Fatalf("%d idle, want the one used last", len(idle))
+		}
+		time.Sleep(m.cfg.Limits.Idle)
+		synctest.Wait()
+		if len(m.pool.list()) != 0 || !b.mod.IsClosed() {
+			t.Error("the last one is still there")
+		}
+	})
+}
+
+func TestSameInputSameFuel(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Limits.Instances = 1 })
+	doc, err := encodeInput(abi.Input{
+		Op: abi.OpExchange, Now: 1, Settings: abi.Raw(`{"mode":"happy","base":"https://a.example"}`), Input: abi.Raw(`{"query":[["code","x"]]}`),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want int64
+	for n := range 1000 {
+		_, spent, err := r.module.run(t.Context(), doc, wasi.NewSystem(time.Unix(1, 0), [32]byte{}, wasi.NewLog(1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			want = spent
+		}
+		if spent != want || spent <= 0 {
+			t.Fatalf("run %d spent %d, the first %d", n, spent, want)
+		}
+	}
+	i, err := r.module.instantiate() // and an instance nobody used
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.close(t.Context())
+	if _, spent, _ := i.run(doc, wasi.NewSystem(time.Unix(1, 0), [32]byte{}, wasi.NewLog(1)), initFuel); spent != want {
+		t.Errorf("a fresh instance spent %d, a pooled one %d", spent, want)
+	}
+}
+
+func TestCircuit(t *testing.T) {
+	r := newRig(t)
+	broken, other := r.bind(t, "panic"), r.bind(t, "happy")
+	breakDown := func(times int) {
+		for range times {
+			if _, err := exchange(t, broken); upstream.KindOf(err) != upstream.Bug {
+				t.Fatalf("got %v", err)
+			}
+		}
+	}
+	works := func() bool {
+		_, err := exchange(t, other)
+		if err != nil && (upstream.KindOf(err) != upstream.Unavailable || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "it rests after")) {
+			t.Fatalf("got %v", err)
+		}
+		return err == nil
+	}
+	breakDown(circuitFaults - 1)
+	r.pass(circuitWindow + time.Second)
+	breakDown(circuitFaults - 1)
+	if !works() {
+		t.Fatal("faults long past count")
+	}
+	breakDown(1)
+	if works() || !strings.Contains(r.log.String(), "plugin resting") {
+		t.Fatal("the circuit is not open")
+	}
+	r.pass(circuitRest)
+	breakDown(1)
+	if works() {
+		t.Fatal("a try that failed closed it")
+	}
+	r.pass(circuitRest)
+	if !works() || !works() || !strings.Contains(r.log.String(), "plugin recalled") {
+		t.Fatal("a try that succeeded did not close it")
+	}
+	breakDown(circuitFaults - 1)
+	if !works() {
+		t.Error("faults from before the rest count")
+	}
+}
+
+func TestOneTriesWhileTheCircuitIsOpen(t *testing.T) {
+	var c circuit
+	at := time.Unix(0, 0)
+	for range circuitFaults {
+		c.fault(at, "x")
+	}
+	at = at.Add(circuitRest)
+	if tries, err := c.enter(at); !tries || err != nil {
+		t.Fatal(tries, err)
+	}
+	if _, err := c.enter(at); upstream.KindOf(err) != upstream.Unavailable || err == nil {
+		t.Error("two try at once")
+	}
+	c.leave() // without a run
+	if tries, err := c.enter(at); !tries || err != nil {
+		t.Errorf("nobody may try again: %v", err)
+	}
+}

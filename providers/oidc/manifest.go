@@ -1,0 +1,61 @@
+package main
+
+import "github.com/sallyport/sallyport/sdk"
+
+const (
+	defaultName = "OpenID Connect"
+	defaultHome = "https://openid.net/connect/"
+)
+
+// settings leaves out the defaults that a preset may have another of.
+const settings = `{
+  "type": "object",
+  "additionalProperties": false,
+  "properties": {
+    "preset": {"enum": ["", "auth0", "google", "keycloak", "microsoft", "okta"], "default": "", "description": "A well-known upstream; every other setting overrides what it says"},
+    "display_name": {"type": "string", "default": "OpenID Connect", "description": "What the consent page calls the upstream; a preset brings a name along"},
+    "home_page": {"type": "string", "default": "https://openid.net/connect/", "description": "Where the upstream is described; a preset brings one along"},
+    "issuer": {"type": "string", "format": "uri", "description": "The issuer, to the letter as its tokens have it, with or without a slash at the end; the presets google and microsoft know theirs. For national clouds of Microsoft: https://login.microsoftonline.us/TENANT/v2.0"},
+    "tenant": {"type": "string", "default": "organizations", "description": "For microsoft: a tenant's number or domain, organizations, consumers or common"},
+    "hosts": {"type": "array", "items": {"type": "string"}, "default": [], "description": "Hosts beside the issuer's that its endpoints may be on"},
+
+    "client_auth": {"enum": ["post", "basic", "none", "private_key_jwt"], "description": "How the token endpoint knows the client; default basic, or the preset's"},
+    "pkce": {"type": "boolean", "default": true, "description": "Send a PKCE challenge (S256)"},
+    "authorize_params": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Further parameters for the authorization endpoint, such as audience for auth0; some issuers send a refresh token only with prompt: consent"},
+    "offline_access": {"type": "boolean", "description": "Ask for the scope offline_access too, for a refresh token; default true, but not for google"},
+    "refresh_policy": {"enum": ["none", "stable", "tolerant", "grace", "strict"], "description": "What refreshing does to the old refresh token: none: there is none; stable: no new one; tolerant: both live; grace: the old one lives for refresh_grace; strict: the old one is dead; default strict, or the preset's"},
+    "refresh_grace": {"type": "integer", "minimum": 0, "description": "Seconds, with refresh_policy grace"},
+
+    "account_tenant": {"type": "string", "description": "JSON pointer to the claim that the account's identifier is unique in; default: none; /tid for microsoft"},
+    "account_id": {"type": "string", "description": "JSON pointer to the claim that is the account's stable identifier; default /sub; /oid for microsoft"},
+    "account_name": {"type": "string", "default": "/name", "description": "JSON pointer to the account's name"},
+    "account_email": {"type": "string", "default": "/email", "description": "JSON pointer to the account's e-mail address"},
+    "account_picture": {"type": "string", "default": "/picture", "description": "JSON pointer to the URL of the account's picture"},
+    "userinfo_always": {"type": "boolean", "default": false, "description": "Ask userinfo also if there is an ID token, for name and e-mail address; not with account_tenant"}
+  }
+}`
+
+func manifest() sdk.Manifest {
+	return sdk.Manifest{
+		Name:        "oidc",
+		Version:     "1.0.0",
+		DisplayName: "{settings.display_name}",
+		HomePage:    "{settings.home_page}",
+		Settings:    sdk.Raw(settings),
+		// What an issuer's metadata names counts for nothing here: see trusts.
+		Hosts: []string{
+			"{settings.issuer}", "{settings.hosts}",
+			"accounts.google.com", "oauth2.googleapis.com", "openidconnect.googleapis.com",
+			"login.microsoftonline.com", "graph.microsoft.com",
+		},
+		Scopes: []sdk.Scope{
+			{Name: "openid", Description: "Know who you are", Default: true},
+			{Name: "profile", Description: "See your name and picture", Default: true},
+			{Name: "email", Description: "See your e-mail address", Default: true},
+			{Name: "offline_access", Description: "Keep the connection while you are away"},
+		},
+		Capabilities: sdk.Capabilities{PKCE: true, Refresh: true, Revoke: true, Identity: true},
+		// Not known beforehand, so the careful answer; Describe knows better.
+		Refresh: sdk.RefreshRules{Rotates: true, SingleUse: true},
+	}
+}

@@ -1,0 +1,9 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/sallyport/sallyport/sdk/sdktest"
+)
+
+func TestTranscripts(t *testing.T) { sdktest.Run(t, provider(), "testdata/*.txtar") }

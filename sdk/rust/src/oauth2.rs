@@ -1,0 +1,173 @@
+//! The ordinary flow in functions: what most upstreams do alike, each to be
+//! used or left out. All of them take and send JSON answers and forms; an
+//! upstream that answers otherwise calls [`Conversation::call`] itself.
+
+use crate::{
+    add_query, AuthorizeInput, ClientAuth, Conversation, Credential, Error, Form, Kind,
+    RefreshInput, Request, Response, RevokeInput, Stop, Value,
+};
+
+/// The authorization request, RFC 6749 §4.1.1 with RFC 7636 §4.3.
+pub fn authorize_url(c: &Conversation, endpoint: &str, input: &AuthorizeInput) -> String {
+    let client = c.client();
+    let mut q = Form::new()
+        .with("response_type", "code")
+        .with("client_id", &client.id)
+        .with("redirect_uri", &client.redirect_uri);
+    if !input.scopes.is_empty() {
+        q.add("scope", &input.scopes.join(" "));
+    }
+    q.add("state", &input.state);
+    if !input.code_challenge.is_empty() {
+        q.add("code_challenge", &input.code_challenge);
+        q.add("code_challenge_method", "S256");
+    }
+    add_query(endpoint, &q)
+}
+
+/// Sends a form to the token endpoint and returns the credential in the
+/// answer, still without an account. The request is never repeated: what it
+/// carries may work only once.
+pub fn token(
+    c: &mut Conversation,
+    endpoint: &str,
+    form: &Form,
+    auth: ClientAuth,
+) -> Result<Credential, Stop> {
+    let resp = c.call(
+        Request::post_form(endpoint, form)
+            .header("accept", "application/json")
+            .auth(auth),
+    )?;
+    let answer = accept(c, &resp, "token endpoint")?;
+    let t = |name| answer[name].as_str().unwrap_or("").to_string();
+    if t("access_token").is_empty() {
+        let e = Error::new(Kind::Unavailable, "no access token in the answer");
+        return Err(e.message("The upstream sent no token.").into());
+    }
+    Ok(Credential {
+        access_token: t("access_token"),
+        token_type: t("token_type"),
+        refresh_token: t("refresh_token"),
+        expires_at: after(c.now(), &answer["expires_in"]),
+        scopes: t("scope").split_whitespace().map(String::from).collect(),
+        ..Credential::default()
+    })
+}
+
+/// Renews a credential, RFC 6749 §6, and keeps of the old one what the answer
+/// does not replace. The scopes are not sent: then the same are meant.
+pub fn refresh(
+    c: &mut Conversation,
+    endpoint: &str,
+    input: RefreshInput,
+    auth: ClientAuth,
+) -> Result<Credential, Stop> {
+    let old = input.credential;
+    if old.refresh_token.is_empty() {
+        return Err(Error::new(Kind::InvalidGrant, "there is no refresh token").into());
+    }
+    let form = Form::new()
+        .with("grant_type", "refresh_token")
+        .with("refresh_token", &old.refresh_token);
+    let mut new = token(c, endpoint, &form, auth)?;
+    if new.refresh_token.is_empty() {
+        new.refresh_token = old.refresh_token;
+        new.refresh_expires_at = old.refresh_expires_at;
+    }
+    if new.scopes.is_empty() {
+        new.scopes = old.scopes;
+    }
+    new.account = old.account;
+    new.extra = old.extra;
+    Ok(new)
+}
+
+/// Ends a credential, RFC 7009 §2.1: by its refresh token, which takes the
+/// access tokens along, or else by its access token.
+pub fn revoke(
+    c: &mut Conversation,
+    endpoint: &str,
+    input: &RevokeInput,
+    auth: ClientAuth,
+) -> Result<(), Stop> {
+    let form = match input.credential.refresh_token.as_str() {
+        "" => Form::new()
+            .with("token", &input.credential.access_token)
+            .with("token_type_hint", "access_token"),
+        token => Form::new()
+            .with("token", token)
+            .with("token_type_hint", "refresh_token"),
+    };
+    let request = Request::post_form(endpoint, &form)
+        .header("accept", "application/json")
+        .auth(auth)
+        .idempotent();
+    let resp = c.call(request)?;
+    if !resp.ok() {
+        // RFC 7009 §2.2: a token that is dead already is answered with 200.
+        accept(c, &resp, "revocation refused")?;
+    }
+    Ok(())
+}
+
+/// Returns the answer of a token or revocation endpoint once it is known to be
+/// no error, whatever its status (RFC 6749 §5.2).
+fn accept(c: &Conversation, resp: &Response, what: &str) -> Result<Value, Error> {
+    resp.overload(c.now())?;
+    let answer = resp.json();
+    if let Ok(answer) = &answer {
+        match &answer["error"] {
+            Value::String(code) if !code.is_empty() => {
+                return Err(Error::oauth(
+                    code,
+                    answer["error_description"].as_str().unwrap_or(""),
+                ));
+            }
+            Value::Object(_) => return Err(Error::oauth("an error without a code", "")),
+            _ => {}
+        }
+    }
+    match resp.status {
+        401 => Err(Error::oauth("invalid_client", "status 401")), // §5.2: only ever invalid_client
+        _ if !resp.ok() => Err(resp.unreadable(what)),
+        _ => answer,
+    }
+}
+
+/// The time `seconds` from now in seconds since 1970, or 0 if that is no
+/// positive number. RFC 6749 §5.1 wants a number; some send text.
+fn after(now: i64, seconds: &Value) -> i64 {
+    const CENTURY: i64 = 100 * 366 * 24 * 3600;
+    let n = seconds
+        .as_i64()
+        .or_else(|| seconds.as_str()?.parse().ok())
+        .unwrap_or(0);
+    match n {
+        1..=CENTURY => now + n,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::after;
+    use crate::Value;
+
+    #[test]
+    fn expiry() {
+        for (json, want) in [
+            ("60", 1060),
+            ("\"60\"", 1060),
+            ("0", 0),
+            ("-5", 0),
+            ("null", 0),
+            ("\"soon\"", 0),
+            ("9e99", 0),
+            ("9223372036854775807", 0),
+        ] {
+            let v: Value = serde_json::from_str(json).unwrap();
+            assert_eq!(after(1000, &v), want, "{}", json);
+        }
+    }
+}
