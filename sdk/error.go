@@ -36,44 +36,44 @@ func Fail(kind, detail string) *Error {
 	return &Error{Kind: kind, Message: messages(kind), Detail: detail}
 }
 
-// AccessDenied: the user said no at the upstream.
+// AccessDenied says that the user said no at the upstream.
 func AccessDenied(message, detail string) *Error {
 	return &Error{Kind: abi.KindAccessDenied, Message: message, Detail: detail}
 }
 
-// InvalidGrant: the code or refresh token is dead, and with it the grant.
+// InvalidGrant says that the code or refresh token is dead, and with it the grant.
 // Return it only if the upstream said so.
 func InvalidGrant(message, detail string) *Error {
 	return &Error{Kind: abi.KindInvalidGrant, Message: message, Detail: detail}
 }
 
-// InvalidScope: the upstream refuses the scopes.
+// InvalidScope says that the upstream refuses the scopes.
 func InvalidScope(message, detail string) *Error {
 	return &Error{Kind: abi.KindInvalidScope, Message: message, Detail: detail}
 }
 
-// InteractionRequired: the user must act at the upstream first.
+// InteractionRequired says that the user must act at the upstream first.
 func InteractionRequired(message, detail string) *Error {
 	return &Error{Kind: abi.KindInteractionRequired, Message: message, Detail: detail}
 }
 
-// RateLimited: the same again later; after is rounded up to a second, and 0 if
+// RateLimited asks for the same again later; after is rounded up to a second, and 0 if
 // the upstream did not say.
 func RateLimited(after time.Duration, message, detail string) *Error {
 	return &Error{Kind: abi.KindRateLimited, Message: message, Detail: detail, RetryAfter: int((after + time.Second - 1) / time.Second)}
 }
 
-// Unavailable: the upstream is down or answers nonsense; nothing is lost.
+// Unavailable says that the upstream is down or answers nonsense; nothing is lost.
 func Unavailable(message, detail string) *Error {
 	return &Error{Kind: abi.KindUnavailable, Message: message, Detail: detail}
 }
 
-// Misconfigured: settings, client identifier or secret are wrong.
+// Misconfigured says that settings, client identifier or secret are wrong.
 func Misconfigured(message, detail string) *Error {
 	return &Error{Kind: abi.KindMisconfigured, Message: message, Detail: detail}
 }
 
-// Bug: the provider is at fault.
+// Bug says that the provider is at fault.
 func Bug(message, detail string) *Error {
 	return &Error{Kind: abi.KindBug, Message: message, Detail: detail}
 }

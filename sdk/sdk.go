@@ -60,6 +60,8 @@ type Describer interface {
 }
 
 // Documents whose shape is the author's too; see package abi.
+//
+//nolint:revive // each is documented where it is defined
 type (
 	Manifest       = abi.Manifest
 	Scope          = abi.Scope

@@ -134,7 +134,7 @@ func TestProviderFaults(t *testing.T) {
 	}{
 		{"panic", func(*sdk.Conversation, sdk.ExchangeInput) (*sdk.Credential, error) {
 			var none []int
-			return nil, errors.New(strings.Repeat("x", none[3]))
+			return nil, errors.New(strings.Repeat("x", none[3])) //nolint:govet // the panic is the point
 		}, abi.KindBug, "panic: runtime error: index out of range"},
 		{"foreign panic", func(*sdk.Conversation, sdk.ExchangeInput) (*sdk.Credential, error) {
 			panic(42)

@@ -25,9 +25,9 @@ var (
 // What the function given to Update returns instead of a failure.
 var (
 	// Keep leaves the record as it is; nothing is written.
-	Keep = errors.New("store: keep") //nolint:revive // an answer, not a failure, so not ErrKeep
+	Keep = errors.New("store: keep") //nolint:revive,staticcheck // an answer, not a failure, so not ErrKeep
 	// Delete deletes the record, provided that it is still what was read.
-	Delete = errors.New("store: delete") //nolint:revive // likewise
+	Delete = errors.New("store: delete") //nolint:revive,staticcheck // likewise
 )
 
 // updateAttempts bounds how often Update reads again after losing a race.

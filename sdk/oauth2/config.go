@@ -187,49 +187,49 @@ type Revocation struct {
 	ClientAuth  string // for form and JSON; default Config.ClientAuth
 }
 
-// filled returns c with its defaults.
-func (c Config) filled() Config {
+// filled returns cfg with its defaults.
+func (cfg Config) filled() Config {
 	for _, field := range []struct {
 		field *string
 		value string
 	}{
-		{&c.RefreshURL, c.TokenURL},
-		{&c.ClientAuth, sdk.ClientSecretPost},
-		{&c.Body, BodyForm},
-		{&c.ScopeParam, "scope"},
-		{&c.ScopeSeparator, " "},
-		{&c.Accept, "application/json"},
-		{&c.Query.Code, "code"},
-		{&c.Token.AccessToken, "/access_token"},
-		{&c.Token.TokenType, "/token_type"},
-		{&c.Token.RefreshToken, "/refresh_token"},
-		{&c.Token.IDToken, "/id_token"},
-		{&c.Token.ExpiresIn, "/expires_in"},
-		{&c.Token.RefreshExpiresIn, "/refresh_expires_in"},
-		{&c.Token.Scope, "/scope"},
-		{&c.Token.ScopeSeparators, " " + c.ScopeSeparator},
-		{&c.Failure.Code, "/error"},
-		{&c.Failure.Description, "/error_description"},
-		{&c.Failure.SuccessValue, "true"},
-		{&c.Identity.ID, "/sub"},
-		{&c.Identity.Name, "/name"},
-		{&c.Identity.Email, "/email"},
-		{&c.Identity.Picture, "/picture"},
-		{&c.Lookup.Value, "/id"},
-		{&c.Revocation.Shape, RevokeForm},
-		{&c.Revocation.Method, "POST"},
-		{&c.Revocation.Param, "token"},
-		{&c.Revocation.ClientAuth, c.ClientAuth},
+		{&cfg.RefreshURL, cfg.TokenURL},
+		{&cfg.ClientAuth, sdk.ClientSecretPost},
+		{&cfg.Body, BodyForm},
+		{&cfg.ScopeParam, "scope"},
+		{&cfg.ScopeSeparator, " "},
+		{&cfg.Accept, "application/json"},
+		{&cfg.Query.Code, "code"},
+		{&cfg.Token.AccessToken, "/access_token"},
+		{&cfg.Token.TokenType, "/token_type"},
+		{&cfg.Token.RefreshToken, "/refresh_token"},
+		{&cfg.Token.IDToken, "/id_token"},
+		{&cfg.Token.ExpiresIn, "/expires_in"},
+		{&cfg.Token.RefreshExpiresIn, "/refresh_expires_in"},
+		{&cfg.Token.Scope, "/scope"},
+		{&cfg.Token.ScopeSeparators, " " + cfg.ScopeSeparator},
+		{&cfg.Failure.Code, "/error"},
+		{&cfg.Failure.Description, "/error_description"},
+		{&cfg.Failure.SuccessValue, "true"},
+		{&cfg.Identity.ID, "/sub"},
+		{&cfg.Identity.Name, "/name"},
+		{&cfg.Identity.Email, "/email"},
+		{&cfg.Identity.Picture, "/picture"},
+		{&cfg.Lookup.Value, "/id"},
+		{&cfg.Revocation.Shape, RevokeForm},
+		{&cfg.Revocation.Method, "POST"},
+		{&cfg.Revocation.Param, "token"},
+		{&cfg.Revocation.ClientAuth, cfg.ClientAuth},
 	} {
 		if *field.field == "" {
 			*field.field = field.value
 		}
 	}
-	if c.Revocation.ClientAuth == "" {
-		c.Revocation.ClientAuth = c.ClientAuth
+	if cfg.Revocation.ClientAuth == "" {
+		cfg.Revocation.ClientAuth = cfg.ClientAuth
 	}
-	if len(c.Lookup.Match) == 0 {
-		c.Lookup.Match = []string{c.Lookup.Value}
+	if len(cfg.Lookup.Match) == 0 {
+		cfg.Lookup.Match = []string{cfg.Lookup.Value}
 	}
-	return c
+	return cfg
 }

@@ -77,7 +77,7 @@ func TestWrongTypes(t *testing.T) {
 			v.Str()
 			v.Text()
 			v.Int()
-			v.Bool()
+			_ = v.Bool()
 			v.Strings()
 			if v.Get("x").Kind() != tree.KindMissing || v.Pointer("/x/0").Kind() != tree.KindMissing {
 				t.Errorf("%s has an x", text)
