@@ -28,6 +28,11 @@ const (
 
 func then(code string) string { return code + i64(0) }
 
+// fills is memory.fill of a megabyte, n times in a straight line.
+func fills(n int) string {
+	return strings.Repeat(i32(65536)+i32(7)+i32(1<<20-65536)+"\xfc\x0b\x00", n)
+}
+
 // hostile is a guest that describes itself well, accepts its settings, and is
 // bad at exchange. More of them are modes of the guest probe: exit, sleep, ten
 // thousand log lines, other requests on replay.
@@ -52,10 +57,6 @@ func hostiles() []hostile {
 		}
 		doubling = append(doubling, function{code: next + next})
 	}
-	var fills strings.Builder // memory.fill of a megabyte, many times in a straight line
-	for range 1000 {
-		fills.WriteString(i32(65536) + i32(7) + i32(1<<20-65536) + "\xfc\x0b\x00")
-	}
 	return []hostile{
 		{"endless loop", handmade{call: then(endless)}, "used up its fuel"},
 		{"memory bomb", handmade{call: then(growAll)}, "used up its fuel"},
@@ -79,7 +80,7 @@ func hostiles() []hostile {
 		{"wait for ever", say(`{"wait_ms":9223372036854775807}`), "longer than a conversation may last"},
 		{"infinite recursion", handmade{functions: []function{{code: callFirst}}, call: then(callFirst)}, "nested too deep"},
 		{"2^31 calls without a loop", handmade{functions: doubling, call: then(callFirst)}, "used up its fuel"},
-		{"straight line of bulk fills", handmade{memory: "\x00\x10", functions: []function{{code: fills.String()}}, call: then(callFirst + endless)}, "used up its fuel"},
+		{"straight line of bulk fills", handmade{memory: "\x00\x10", functions: []function{{code: fills(400)}}, call: then(callFirst + callFirst + callFirst)}, "used up its fuel"},
 		{"endless fills", handmade{memory: "\x00\x10", call: then("\x03\x40" + i32(0) + i32(0) + i32(1<<20) + "\xfc\x0b\x00\x0c\x00\x0b")}, "used up its fuel"},
 	}
 }
@@ -158,6 +159,7 @@ func TestHostileFilesAreRefused(t *testing.T) {
 		"huge table":             {handmade{table: "\x00" + string(uleb(1<<27))}.plugin(manifest), "table"},
 		"huge memory":            {handmade{memory: "\x00" + string(uleb(1<<16))}.plugin(manifest), ""},
 		"compile bomb":           {bomb(1, function{locals(1000), nested}).plugin(manifest), ""},
+		"fills for the compiler": {handmade{functions: []function{{code: fills(8000)}}}.plugin(manifest), "blocks"},
 		"locals bomb":            {bomb(1000, function{locals(50_000), ""}).plugin(manifest), "locals"},
 		"index out of range":     {AppendManifest(badType, []byte(manifest)), "type"},
 		"schema reads a file":    {handmade{}.plugin(manifestOf("bad", "1.0.0", `{"$ref":"file:///etc/passwd"}`)), "not a JSON Schema"},

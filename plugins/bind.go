@@ -93,7 +93,7 @@ func (h *Host) rebind(ctx context.Context, name string, to *Module, accept bool)
 		if err != nil {
 			return err
 		}
-		if more := without(p.hosts, b.current.Load().hosts); false {
+		if more := without(p.hosts, b.current.Load().hosts); len(more) > 0 && !accept {
 			return fmt.Errorf("%w: tenant %s would reach %s", ErrWidened, b.binding.Tenant, strings.Join(more, ", "))
 		}
 		moves = append(moves, move{b, p})

@@ -54,7 +54,7 @@ func openEngine(ctx context.Context, dir string, code []byte, memory int) (e *en
 			err = errors.New("it cannot be compiled: the compiler gave up on it")
 		}
 		if err != nil {
-			e.close(ctx)
+			_ = e.close(ctx)
 			e = nil
 		}
 	}()

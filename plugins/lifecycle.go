@@ -70,7 +70,7 @@ func (h *Host) scan(ctx context.Context, accept bool) error {
 	if h.closed {
 		for _, f := range loaded {
 			if f.module != nil {
-				f.module.destroy(ctx)
+				_ = f.module.destroy(ctx)
 			}
 		}
 		return nil
@@ -165,7 +165,7 @@ func (h *Host) load(ctx context.Context, path string, modules []*Module) (*Modul
 		err = m.confirm(ctx, wasm)
 	}
 	if err != nil {
-		m.destroy(ctx)
+		_ = m.destroy(ctx)
 		return nil, err
 	}
 	return m, nil
@@ -188,7 +188,7 @@ func (h *Host) admit(ctx context.Context, path string, f *file, accept bool) {
 		f.module = before.module
 		h.files[path] = f
 		if refused != nil && !h.inService(refused) {
-			refused.destroy(ctx)
+			_ = refused.destroy(ctx)
 		}
 		h.refuse(path, f, refused)
 		return
@@ -219,7 +219,7 @@ func (h *Host) fallBack(ctx context.Context, name string, accept bool) {
 func (h *Host) unify(ctx context.Context, f *file) {
 	for _, m := range h.modules {
 		if m.digest == f.module.digest && m != f.module {
-			f.module.destroy(ctx)
+			_ = f.module.destroy(ctx)
 			f.module = m
 			return
 		}

@@ -269,8 +269,7 @@ func TestRemovedFileServesWhomItHas(t *testing.T) {
 		t.Error("the last one is gone under its tenants")
 	}
 	runtime.KeepAlive(p)
-	p = nil
-	runtime.GC() // nobody has it any more
+	runtime.GC() // p is not used below, so nobody has it any more
 	s.rescan()
 	if _, err := s.Lookup("tiny"); !errors.Is(err, ErrNotFound) || len(s.Modules()) != 0 {
 		t.Errorf("a removed file without tenants stays: %v", err)

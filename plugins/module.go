@@ -58,7 +58,7 @@ func openModule(ctx context.Context, cfg Config, wasm []byte) (*Module, error) {
 		return nil, err
 	}
 	if err := m.checkBoundary(); err != nil {
-		m.destroy(ctx)
+		_ = m.destroy(ctx)
 		return nil, err
 	}
 	m.pool = newPool(cfg.Limits, m.instantiate)
@@ -139,7 +139,7 @@ func describe(ctx context.Context, cfg Config, wasm []byte) (abi.Manifest, []byt
 	if err != nil {
 		return abi.Manifest{}, nil, err
 	}
-	defer m.destroy(ctx)
+	defer func() { _ = m.destroy(ctx) }()
 	text, err := m.describe(ctx)
 	if err != nil {
 		return abi.Manifest{}, nil, err

@@ -63,6 +63,20 @@ func TestGrownInstanceIsDiscarded(t *testing.T) {
 	}
 }
 
+func TestBrokenInstanceIsDiscarded(t *testing.T) {
+	for _, mode := range []string{"panic", "exit", "loop", "out-of-range"} {
+		r := newRig(t)
+		p := r.bind(t, mode)
+		first := r.module.pool.idle[0]
+		if _, err := exchange(t, p); upstream.KindOf(err) != upstream.Bug {
+			t.Errorf("%s: got %v", mode, err)
+		}
+		if len(r.module.pool.idle) != 0 || !first.mod.IsClosed() {
+			t.Errorf("%s: the instance that broke down is still used", mode)
+		}
+	}
+}
+
 func TestInstancesAreBounded(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Limits.Instances = 2 })
 	p := r.bind(t, "happy")
@@ -191,7 +205,7 @@ func TestCircuit(t *testing.T) {
 		t.Fatal("a try that failed closed it")
 	}
 	r.pass(circuitRest)
-	if !works() || !works() || !strings.Contains(r.log.String(), "plugin recalled") {
+	if first, second := works(), works(); !first || !second || !strings.Contains(r.log.String(), "plugin recalled") {
 		t.Fatal("a try that succeeded did not close it")
 	}
 	breakDown(circuitFaults - 1)

@@ -77,7 +77,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 				if err != nil || form.Get("client_assertion_type") != assertionType || form.Get("client_id") != "client one" || form.Has("client_secret") {
 					t.Fatalf("form %v, %v", form, err)
 				}
-				jws, err := jose.ParseSigned(form.Get("client_assertion"), []jose.SignatureAlgorithm{tt.alg})
+				jws, err := jose.ParseSignedCompact(form.Get("client_assertion"), []jose.SignatureAlgorithm{tt.alg})
 				if err != nil {
 					t.Fatal(err)
 				}

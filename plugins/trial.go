@@ -231,9 +231,11 @@ func (r *redactor) shown(kind string, body []byte) string {
 		d.UseNumber()
 		var v any
 		if d.Decode(&v) == nil {
-			text, err := json.Marshal(mask("", v))
-			if err == nil {
-				return r.clean(string(text))
+			var text strings.Builder
+			enc := json.NewEncoder(&text)
+			enc.SetEscapeHTML(false) // it is for people
+			if enc.Encode(mask("", v)) == nil {
+				return r.clean(strings.TrimSpace(text.String()))
 			}
 		}
 		return r.clean(string(body))

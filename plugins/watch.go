@@ -19,7 +19,7 @@ func (h *Host) Watch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("plugins: watch: %w", err)
 	}
-	defer w.Close()
+	defer func() { _ = w.Close() }()
 	for _, dir := range h.cfg.Dirs {
 		if err := w.Add(dir); err != nil {
 			return fmt.Errorf("plugins: watch %s: %w", dir, err)
