@@ -140,6 +140,11 @@ type Tenant struct {
 	// those that cannot.
 	Clients []Client `koanf:"clients"`
 
+	// Programs of yours that get this tenant's access tokens from clients
+	// without the gateway in between. They may introspect them (RFC 7662) and
+	// exchange them for the user's upstream access token (RFC 8693).
+	ResourceServers []ResourceServer `koanf:"resource_servers"`
+
 	Redirects Redirects `koanf:"redirects"`
 	Lifetimes Lifetimes `koanf:"lifetimes"`
 }
@@ -163,6 +168,17 @@ type Client struct {
 	// Where the client may be redirected to, whole and exact; only the port of
 	// a loopback URI floats (RFC 8252 §7.3).
 	RedirectURIs []string `koanf:"redirect_uris" required:"yes" example:"[\"http://127.0.0.1:6274/oauth/callback\"]"`
+}
+
+// ResourceServer authenticates at a tenant by HTTP Basic, or by client_id and
+// client_secret in the body.
+type ResourceServer struct {
+	// The id it authenticates with.
+	ID string `koanf:"id" required:"yes" example:"music-api"`
+
+	// The secret it authenticates with. Whoever has it can turn an access token
+	// into the user's upstream token.
+	Secret Secret `koanf:"secret" required:"yes" example:"${env:MUSIC_API_SECRET}"`
 }
 
 // Redirects widens where clients that register themselves may be redirected

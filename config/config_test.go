@@ -98,6 +98,7 @@ func TestEnviron(t *testing.T) {
 		"SALLYPORT_TENANTS__octo__REDIRECTS__ANY_HTTPS=true",
 		"SALLYPORT_TENANTS__octo__LIFETIMES__CODE=1m30s",
 		"SALLYPORT_TENANTS__octo__CLIENTS=[{id: i, redirect_uris: ['https://i/cb']}]",
+		"SALLYPORT_TENANTS__octo__RESOURCE_SERVERS=[{id: api, secret: '${env:OLD_KEY}'}]",
 		"SALLYPORT_TENANTS__new__PROVIDER=github",
 		"SALLYPORT_TENANTS__new__CLIENT_ID=007",
 		"SALLYPORT_TENANTS__new__BACKEND=http://n/mcp",
@@ -119,6 +120,7 @@ func TestEnviron(t *testing.T) {
 		{"true", octo.Redirects.AnyHTTPS, true},
 		{"duration", octo.Lifetimes.Code, 90 * time.Second},
 		{"list of sections", octo.Clients[0].Name + octo.Clients[0].RedirectURIs[0], "ihttps://i/cb"},
+		{"list of sections with a secret", octo.ResourceServers[0].ID + octo.ResourceServers[0].Secret.Reveal(), "apik0"},
 		{"new tenant", c.Tenants["new"].ClientID, "007"},
 		{"number of tenants", len(c.Tenants), 3},
 	} {

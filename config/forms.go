@@ -214,6 +214,13 @@ func checkClientID(id string) *problem {
 	return nil
 }
 
+func checkServerID(id string) *problem {
+	if !clientForm.MatchString(id) || len(id) > 1024 {
+		return &problem{"must be 1 to 1024 ASCII characters without spaces", ""}
+	}
+	return nil
+}
+
 func isHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true

@@ -75,6 +75,7 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	if t.Lifetimes.Refresh < t.Lifetimes.Access {
 		l.fault(p.child("lifetimes").child("refresh"), problem{"must not be shorter than access", ""})
 	}
+	l.checkServers(p.child("resource_servers"), t.ResourceServers)
 	for i, client := range t.Clients {
 		at := p.child("clients").item(i)
 		l.check(at.child("id"), client.ID, checkClientID)
@@ -88,6 +89,18 @@ func (l *loader) validateTenant(p path, t Tenant) {
 		same := func(other Client) bool { return other.ID == client.ID }
 		if first := slices.IndexFunc(t.Clients, same); first < i {
 			l.fault(at.child("id"), problem{"is the same as that of item " + fmt.Sprint(first), "every client has its own id"})
+		}
+	}
+}
+
+// checkServers checks the resource servers at p.
+func (l *loader) checkServers(p path, servers []ResourceServer) {
+	for i, server := range servers {
+		at := p.item(i).child("id")
+		l.check(at, server.ID, checkServerID)
+		same := func(other ResourceServer) bool { return other.ID == server.ID }
+		if first := slices.IndexFunc(servers, same); first < i {
+			l.fault(at, problem{"is the same as that of item " + fmt.Sprint(first), "every resource server has its own id"})
 		}
 	}
 }

@@ -75,6 +75,13 @@ func TestNoErrorTellsOfTheInside(t *testing.T) {
 		{"/music/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {tokens.ClientID}, "refresh_token": {tokens.Access}}},
 		{"/music/token", url.Values{"grant_type": {"refresh_token"}, "client_id": {tokens.ClientID}, "refresh_token": {tokens.Refresh}, "scope": {"admin"}}},
 		{"/music/token", url.Values{"grant_type": {strings.Repeat("x", 70<<10)}}},
+		{"/music/revoke", nil},
+		{"/music/revoke", url.Values{"client_id": {"sp_cl_AAAA"}, "token": {tokens.Access}}},
+		{"/music/revoke", url.Values{"client_id": {s.Register(t, "music")}, "token": {tokens.Access}}},
+		{"/music/revoke", url.Values{"client_id": {tokens.ClientID}, "token": {strings.Repeat("x", 70<<10)}}},
+		{"/music/introspect", nil},
+		{"/music/introspect", url.Values{"client_id": {tokens.ClientID}, "token": {tokens.Access}}},
+		{"/music/token", url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {tokens.Access}}},
 		{"/music/consent", nil},
 		{"/music/consent", url.Values{"request": {"%%%"}}},
 		{"/music/consent", url.Values{"request": {strings.Repeat("A", 300)}, "decision": {"approve"}}},
@@ -99,7 +106,7 @@ func TestNoErrorTellsOfTheInside(t *testing.T) {
 func TestNoStoreFailureTellsOfTheInside(t *testing.T) {
 	t.Parallel()
 	driver := &memory.Driver{}
-	s := coretest.New(t, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
+	s := coretest.New(t, withServers, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
 		driver.Now = c.Now
 		c.Store = driver
 	})
@@ -110,11 +117,14 @@ func TestNoStoreFailureTellsOfTheInside(t *testing.T) {
 	driver.Fail(func(op, key string) error {
 		return errors.New("redis: engine-detail " + op + " " + key + " at bolt.go:12")
 	})
-	refresh := url.Values{"grant_type": {"refresh_token"}, "client_id": {tokens.ClientID}, "refresh_token": {tokens.Refresh}}
+	again := url.Values{"grant_type": {"refresh_token"}, "client_id": {tokens.ClientID}, "refresh_token": {tokens.Refresh}}
 	for what, a := range map[string]coretest.Answer{
 		"redeem":   redeem(t, s, "music", fresh, id, nil),
-		"refresh":  s.PostForm(t, nil, "/music/token", refresh),
+		"refresh":  s.PostForm(t, nil, "/music/token", again),
 		"call":     s.Call(t, "music", tokens.Access),
+		"revoke":   revoke(t, s, tokens.Access, tokens.ClientID, nil),
+		"inspect":  introspect(t, s, tokens.Access),
+		"exchange": exchange(t, s, tokens.Access, nil),
 		"callback": s.Get(t, user, "/music/callback?code=ada&state="+state),
 	} {
 		wantNoLeak(t, what, a)
@@ -126,7 +136,10 @@ func TestNoStoreFailureTellsOfTheInside(t *testing.T) {
 		}
 	}
 	driver.Fail(nil)
-	if a := s.PostForm(t, nil, "/music/token", refresh); a.Status != http.StatusOK {
+	if m := introspect(t, s, tokens.Access).JSON(t); m["active"] != true || len(s.Fake.Revoked()) > 0 {
+		t.Errorf("after the failure: %v, revoked at the upstream %v", m, s.Fake.Revoked())
+	}
+	if a := s.PostForm(t, nil, "/music/token", again); a.Status != http.StatusOK {
 		t.Errorf("refresh after the failure: %d %s", a.Status, a.Body)
 	}
 }

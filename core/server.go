@@ -23,10 +23,12 @@ import (
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/gateway"
 	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/introspect"
 	"github.com/sallyport/sallyport/core/metadata"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/register"
+	"github.com/sallyport/sallyport/core/revoke"
 	"github.com/sallyport/sallyport/core/session"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/tokens"
@@ -61,7 +63,9 @@ func New(cfg Config) (*Server, error) {
 		&authorize.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit, ConsentPath: consent.Path},
 		&consent.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit},
 		&callback.Endpoint{Clients: clients, Sessions: sessions, Grants: s.grants, Audit: cfg.Audit, Log: cfg.Log},
-		&tokens.Endpoint{Clients: clients, Grants: s.grants, Audit: cfg.Audit},
+		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Now: cfg.Now},
+		&revoke.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit},
+		&introspect.Endpoint{Grants: s.grants, Audit: cfg.Audit},
 		gateway.New(s.grants, keeper, cfg.Audit, cfg.Log, cfg.BackendTransport),
 	)
 	return s, nil
@@ -73,6 +77,9 @@ func (s *Server) Grants() *grant.Store { return s.grants }
 // Tenants returns the tenants served now.
 func (s *Server) Tenants() *tenant.Set { return s.tenants.Load() }
 
+// SetTenants replaces the tenants, for all requests that begin from now on.
+func (s *Server) SetTenants(tenants *tenant.Set) { s.tenants.Store(tenants) }
+
 // endpoint is what the list holds.
 type endpoint interface{ Routes() []tenant.Route }
 
@@ -82,7 +89,7 @@ func (s *Server) mount(endpoints ...endpoint) {
 	for _, e := range endpoints {
 		s.routes = append(s.routes, e.Routes()...)
 	}
-	s.routes = append(s.routes, metadata.New(s.routes, tokens.GrantTypes()).Routes()...)
+	s.routes = append(s.routes, metadata.New(s.routes, tokens.GrantTypes).Routes()...)
 
 	mux := chi.NewRouter()
 	for _, route := range s.routes {

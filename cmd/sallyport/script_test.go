@@ -37,14 +37,21 @@ const patience = 30 * time.Second
 //	exits N program args…          run a program that has to exit with code N
 //	serve args…                    start sallyport serve; wait until it is ready
 //	sigterm                        stop it; it has to exit with code 0
+//	sighup                         have it read its configuration again
+//	logged [-count=N] REGEXP       wait until its log matches, N times in all
+//	login URL NAME                 log in at that tenant as an MCP client and call a tool; the
+//	                               answer is on stdout. The URL's host has to be localhost:80
+//	upstream ID SECRET CALLBACK    start the demo's upstream, with that one app, and its MCP server
 //	http METHOD URL STATUS [NAME: VALUE]…
 //	                               ask the server, whatever the URL's host, as a proxy would
 //	closed NAME                    set NAME to an address that refuses connections
 //	head N FILE NEW                write the first N bytes of a file to a new one
 //
+// the condition [race], for stories in which compiling would take minutes then,
 // and the variables REPO, PLUGINS (a folder with oauth2.wasm), KEY (a server
 // key) and, once a server runs, FRONT and OPERATOR, its addresses. serve's log
-// is the file serve.log; http's answer is on stdout.
+// is the file serve.log; http's answer is on stdout. upstream sets UPSTREAM and
+// BACKEND, their addresses, and CODE, an authorization code of a user's.
 func TestScript(t *testing.T) {
 	repo, err := filepath.Abs("../..")
 	if err != nil {
@@ -70,7 +77,13 @@ func TestScript(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(2 * time.Minute), // for a program that should have exited and serves
+		Deadline:            time.Now().Add(5 * time.Minute), // for a program that should have exited and serves
+		Condition: func(name string) (bool, error) {
+			if name != "race" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return raceEnabled(), nil
+		},
 		Setup: func(env *testscript.Env) error {
 			for name, value := range goEnv {
 				env.Setenv(name, value)
@@ -86,6 +99,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "serve": cmdServe, "sigterm": cmdSigterm,
 			"http": cmdHTTP, "closed": cmdClosed, "head": cmdHead,
+			"sighup": cmdSighup, "logged": cmdLogged, "login": cmdLogin, "upstream": cmdUpstream,
 		},
 	})
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/config"
 )
 
 // drainTime is how long open streams may go on after SIGTERM.
@@ -21,13 +23,19 @@ func serveCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Run the gateway",
+		Long: "Serve runs the gateway until SIGINT or SIGTERM and then lets open streams finish.\n" +
+			"A plugin that appears in the plugin folder is taken up at once. The tenants are\n" +
+			"made anew when a configuration file changes, and on SIGHUP, which also reads\n" +
+			"secrets from their files again and accepts plugins that wait for it. If anything\n" +
+			"is wrong the log says what, and the tenants stay as they were.",
 		Example: "  sallyport serve -c sallyport.yaml\n" +
 			"  sallyport serve -c base.yaml -c tenants.yaml --listen :8080 --log-format json",
 		Args: cobra.NoArgs,
 	}
 	files := configFlags(cmd)
 	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
-		cfg, err := loadConfig(cmd, sys, *files)
+		read := func() (*config.Config, error) { return loadConfig(cmd, sys, *files) }
+		cfg, err := read()
 		if err != nil {
 			return err
 		}
@@ -35,7 +43,10 @@ func serveCommand(sys system) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return errors.Join(d.serve(cmd.Context(), nil), d.close())
+		stop := d.watchConfig(cmd.Context(), *files, read)
+		err = d.serve(cmd.Context(), nil)
+		stop()
+		return errors.Join(err, d.close())
 	})
 	return cmd
 }

@@ -244,6 +244,9 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 			ID: known.ID, Name: known.Name, Secret: seal.NewSecret(known.Secret.Reveal()), JWKSURI: known.JWKSURI, RedirectURIs: known.RedirectURIs,
 		})
 	}
+	for _, s := range c.ResourceServers {
+		t.ResourceServers = append(t.ResourceServers, tenant.ResourceServer{ID: s.ID, Secret: seal.NewSecret(s.Secret.Reveal())})
+	}
 	t.Redirects.Hosts = append(t.Redirects.Hosts, c.Redirects.Hosts...)
 	t.Redirects.URIs = append(t.Redirects.URIs, c.Redirects.URIs...)
 	t.Redirects.AnyHTTPS = c.Redirects.AnyHTTPS

@@ -28,11 +28,17 @@ const (
 	CodeIssued    Action = "code_issued"
 	TokenIssued   Action = "token_issued"
 	Refreshed     Action = "token_refreshed"
-	TokenRefused  Action = "token_refused" // at the token endpoint
+	Exchanged     Action = "token_exchanged" // a resource server got the upstream token
+	TokenRefused  Action = "token_refused"   // at the token endpoint
+	Revoked       Action = "token_revoked"
+	RevokeRefused Action = "revocation_refused" // nothing was revoked; unknown tokens get a good answer all the same
 	Rejected      Action = "access_rejected"
 	Renewed       Action = "upstream_renewed"
 	RenewFailed   Action = "upstream_renew_failed"
 	UpstreamDead  Action = "upstream_dead" // the upstream ended the credential, and the grant with it
+	// UpstreamRevokeFailed: the grant ended here, its credential may live on at
+	// the upstream.
+	UpstreamRevokeFailed Action = "upstream_revoke_failed"
 )
 
 // Event is one decision.
@@ -40,6 +46,7 @@ type Event struct {
 	Action  Action
 	Tenant  string
 	Client  string // hash of the client id, as in the grant
+	Server  string // id of the resource server that asked
 	Subject string // the account at the upstream
 	Grant   string
 	Reason  string // for refusals
@@ -70,11 +77,12 @@ func (l *Log) Record(ctx context.Context, e Event) {
 		Action  Action    `json:"action"`
 		Tenant  string    `json:"tenant,omitempty"`
 		Client  string    `json:"client,omitempty"`
+		Server  string    `json:"server,omitempty"`
 		Subject string    `json:"sub,omitempty"`
 		Grant   string    `json:"grant,omitempty"`
 		Reason  string    `json:"reason,omitempty"`
 		Request string    `json:"request,omitempty"`
-	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Subject, e.Grant, e.Reason, middleware.GetReqID(ctx)})
+	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Subject, e.Grant, e.Reason, middleware.GetReqID(ctx)})
 	if err != nil {
 		return // strings and a time: cannot fail
 	}

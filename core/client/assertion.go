@@ -57,8 +57,6 @@ type assertion struct {
 	subject string
 }
 
-var errAssertion = oauth.Errorf(oauth.InvalidClient, "the client assertion is not valid")
-
 // refuseAssertion says to the client what is wrong. That is no help for a
 // forger: everything told is in the assertion or in our metadata.
 func refuseAssertion(why string) error {
@@ -83,7 +81,7 @@ func readAssertion(p oauth.Params) (*assertion, error) {
 	}
 	var claims jwt.Claims
 	if err := token.UnsafeClaimsWithoutVerification(&claims); err != nil {
-		return nil, &oauth.Error{Code: oauth.InvalidClient, Description: errAssertion.Description, Cause: err}
+		return nil, &oauth.Error{Code: oauth.InvalidClient, Description: "the client assertion has claims of another shape", Cause: err}
 	}
 	if claims.Issuer == "" || claims.Issuer != claims.Subject { // RFC 7523 §3, 1 and 2
 		return nil, refuseAssertion("must have the client_id as iss and as sub")

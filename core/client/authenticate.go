@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
-	"slices"
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -26,7 +24,7 @@ func (g *Registry) Authenticate(ctx context.Context, t *tenant.Tenant, r *http.R
 	if a != nil {
 		return g.byAssertion(ctx, t, r, p, a)
 	}
-	ids, secrets, err := credentials(r, p)
+	ids, secrets, err := oauth.Credentials(r, p)
 	if err != nil {
 		return nil, err
 	}
@@ -61,29 +59,6 @@ func (g *Registry) byAssertion(ctx context.Context, t *tenant.Tenant, r *http.Re
 	return c, nil
 }
 
-// credentials returns the readings of the id and secret that a request brings.
-func credentials(r *http.Request, p oauth.Params) (ids, secrets []string, err error) {
-	ids, secrets, basic, err := basicAuth(r)
-	if err != nil {
-		return nil, nil, err
-	}
-	bodyID, bodySecret := p.Get("client_id"), p.Get("client_secret")
-	switch {
-	case !basic:
-		ids, secrets = []string{bodyID}, []string{bodySecret}
-	case bodyID != "" && !slices.Contains(ids, bodyID):
-		return nil, nil, oauth.Errorf(oauth.InvalidRequest, "client_id in the body is not the client of the Authorization header")
-	case bodySecret != "" && secrets[0] != "":
-		return nil, nil, oauth.Errorf(oauth.InvalidRequest, "send the client secret in the Authorization header or in the body, not in both")
-	case bodySecret != "":
-		secrets = []string{bodySecret}
-	}
-	if ids[0] == "" {
-		return nil, nil, oauth.Errorf(oauth.InvalidClient, "client_id is missing")
-	}
-	return ids, secrets, nil
-}
-
 // checkSecret tells whether one of the readings of what was presented is the
 // secret, in constant time. A client that needs none must send none: its
 // secret is empty. One that authenticates by its key alone has no other way.
@@ -106,27 +81,4 @@ func (g *Registry) findAny(ctx context.Context, t *tenant.Tenant, ids []string) 
 		}
 	}
 	return nil, oauth.Errorf(oauth.InvalidClient, "no such client at this server; register again")
-}
-
-// basicAuth reads the Authorization header and returns the readings of id and
-// secret, at least one of each if ok.
-func basicAuth(r *http.Request) (ids, secrets []string, ok bool, err error) {
-	if r.Header.Get("Authorization") == "" {
-		return nil, nil, false, nil
-	}
-	id, secret, ok := r.BasicAuth()
-	if !ok {
-		return nil, nil, false, oauth.Errorf(oauth.InvalidClient, "the Authorization header must use the Basic scheme here")
-	}
-	return readings(id), readings(secret), true, nil
-}
-
-// readings returns s decoded and as it stands. Id and secret are form-encoded
-// in the header (RFC 6749 §2.3.1), but the TypeScript SDK does not encode: its
-// '+' is a plus sign and its '%' begins nothing.
-func readings(s string) []string {
-	if decoded, err := url.QueryUnescape(s); err == nil && decoded != s {
-		return []string{decoded, s}
-	}
-	return []string{s}
 }

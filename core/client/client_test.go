@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -121,7 +122,7 @@ func TestPolicyIsAskedAgainForRegisteredClientsOnly(t *testing.T) {
 // params puts a form through the reader that the token endpoint uses.
 func params(t testing.TB, form url.Values) oauth.Params {
 	t.Helper()
-	r := httptest.NewRequest("POST", "/token", strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	p, err := oauth.FormParams(httptest.NewRecorder(), r)
 	if err != nil {
@@ -176,12 +177,12 @@ func TestAuthenticate(t *testing.T) {
 		{"Bearer", "Bearer sp_at_x", "public", "", "invalid_client"},
 		{"no base64", "Basic ***", "public", "", "invalid_client"},
 	} {
-		r := httptest.NewRequest("POST", "/token", nil)
+		r := httptest.NewRequest(http.MethodPost, "/token", nil)
 		if c.header != "" {
 			r.Header.Set("Authorization", c.header)
 		}
 		found, err := g.Authenticate(t.Context(), music, r, params(t, url.Values{"client_id": {c.id}, "client_secret": {c.secret}}))
-		got := ""
+		var got string
 		if err != nil {
 			got = string(oauth.AsError(err).Code)
 		} else {
@@ -218,7 +219,7 @@ func FuzzAuthorizationHeader(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		r := httptest.NewRequest("POST", "/token", nil)
+		r := httptest.NewRequest(http.MethodPost, "/token", nil)
 		r.Header["Authorization"] = []string{header}
 		c, err := g.Authenticate(t.Context(), music, r, params(t, nil))
 		if err != nil {

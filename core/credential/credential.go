@@ -150,6 +150,10 @@ func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live, 
 	})
 	if err == nil {
 		renewed, err := k.grants.Renew(ctx, t, l, holder, cred)
+		if grant.ReasonOf(err) == grant.Gone {
+			// It was revoked meanwhile, with the credential of before.
+			k.Revoke(ctx, t, &grant.Live{ID: l.ID, Record: l.Record, Credential: cred})
+		}
 		if err != nil {
 			return nil, err // the journal is kept: the next caller goes on from there
 		}

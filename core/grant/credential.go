@@ -19,7 +19,14 @@ type Live struct {
 	ID         string
 	Record     Record
 	Credential *upstream.Credential // nil on Tokens.Grant
+	Token      Times                // of the access token that was verified
 	secret     seal.Secret
+}
+
+// Times are those of one access token.
+type Times struct {
+	Expires time.Time
+	Issued  time.Time // zero: unknown, because the grant was refreshed since
 }
 
 // ErrLeased says that somebody else is renewing the credential.

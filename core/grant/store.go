@@ -182,7 +182,15 @@ func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string
 	case !t.Accepts(rec.Resource):
 		return nil, refuse(WrongResource)
 	}
-	return s.live(t, tok, rec)
+	l, err := s.live(t, tok, rec)
+	if err != nil {
+		return nil, err
+	}
+	l.Token.Expires = tok.expires
+	if tok.generation == rec.Generation {
+		l.Token.Issued = rec.LastUsed
+	}
+	return l, nil
 }
 
 // Delete ends a grant, whatever its state. The credential in it is lost for

@@ -10,18 +10,19 @@ import (
 
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/resourceserver"
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // Endpoint answers the well-known paths.
 type Endpoint struct {
 	advertised []tenant.Route
-	grantTypes []string
+	grantTypes func(*tenant.Tenant) []string
 }
 
 // New returns the endpoint for a server that mounts routes and whose token
-// endpoint takes grantTypes.
-func New(routes []tenant.Route, grantTypes []string) *Endpoint {
+// endpoint takes grantTypes at a tenant.
+func New(routes []tenant.Route, grantTypes func(*tenant.Tenant) []string) *Endpoint {
 	e := &Endpoint{grantTypes: grantTypes}
 	for _, route := range routes {
 		if route.Advertise != "" {
@@ -52,14 +53,12 @@ type document map[string]any
 
 func (e *Endpoint) document(t *tenant.Tenant) document {
 	d := document{
-		"issuer":                                           t.Issuer, // byte-equal to what clients built this URL from, RFC 8414 §3.3
-		"response_types_supported":                         []string{"code"},
-		"response_modes_supported":                         []string{"query"},
-		"grant_types_supported":                            e.grantTypes,
-		"token_endpoint_auth_methods_supported":            client.Methods(),
-		"token_endpoint_auth_signing_alg_values_supported": client.SigningAlgs(), // required beside private_key_jwt, RFC 8414 §2
-		"code_challenge_methods_supported":                 []string{"S256"},     // MCP clients refuse to go on without
-		"scopes_supported":                                 t.Offered(),
+		"issuer":                           t.Issuer, // byte-equal to what clients built this URL from, RFC 8414 §3.3
+		"response_types_supported":         []string{"code"},
+		"response_modes_supported":         []string{"query"},
+		"grant_types_supported":            e.grantTypes(t),
+		"code_challenge_methods_supported": []string{"S256"}, // MCP clients refuse to go on without
+		"scopes_supported":                 t.Offered(),
 		// RFC 9207 §3: oauth.Target.Location never leaves iss out.
 		"authorization_response_iss_parameter_supported": true,
 	}
@@ -68,9 +67,25 @@ func (e *Endpoint) document(t *tenant.Tenant) document {
 		d["client_id_metadata_document_supported"] = true
 	}
 	for _, route := range e.advertised {
-		d[route.Advertise] = t.Issuer + route.Path
+		d.add(t, route)
 	}
 	return d
+}
+
+// add puts in a route's URL and how its callers prove who they are.
+func (d document) add(t *tenant.Tenant, route tenant.Route) {
+	switch route.Callers {
+	case tenant.Clients:
+		d[route.Advertise+"_auth_methods_supported"] = client.Methods()
+		// Required beside private_key_jwt, RFC 8414 §2.
+		d[route.Advertise+"_auth_signing_alg_values_supported"] = client.SigningAlgs()
+	case tenant.ResourceServers:
+		if len(t.ResourceServers) == 0 {
+			return
+		}
+		d[route.Advertise+"_auth_methods_supported"] = resourceserver.Methods()
+	}
+	d[route.Advertise] = t.Issuer + route.Path
 }
 
 func (e *Endpoint) server(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {

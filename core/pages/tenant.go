@@ -26,7 +26,7 @@ func (p *Pages) Fault(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, 
 		Tenant: Of(t), Status: status,
 		Title:     "This login cannot go on",
 		Message:   fault.Description,
-		Hint:      "Nothing was sent anywhere. Go back to your application and start again.",
+		Hint:      "Go back to your application. If it is not connected there, start again.",
 		RequestID: middleware.GetReqID(r.Context()),
 	})
 }

@@ -17,9 +17,24 @@ type Route struct {
 	Path      string   // below the tenant's URL
 	Methods   []string // the others get 405
 	Advertise string   // member of the authorization server metadata that holds this route's URL, if any
+	Callers   Callers
 	Audience  Audience
 	Handle    Handler
 }
+
+// Callers says who has to prove itself at a route. How it may is in the
+// metadata beside the route's URL.
+type Callers int
+
+const (
+	// Anybody may come without proof, or with one that is the route's matter.
+	Anybody Callers = iota
+	// Clients are OAuth clients.
+	Clients
+	// ResourceServers are the tenant's. A tenant without any does not advertise
+	// the route.
+	ResourceServers
+)
 
 // Audience says who reads a route's answers: it decides the form of errors and
 // which browser scripts may see an answer (CORS).

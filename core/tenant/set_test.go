@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/upstream"
 )
 
@@ -103,6 +104,8 @@ func TestNewSetReportsEveryFault(t *testing.T) {
 		"double slash":    one(func(t *Tenant) { t.Issuer += "//y" }),
 		"no provider":     one(func(t *Tenant) { t.Provider = nil }),
 		"no backend":      one(func(t *Tenant) { t.Backend = nil }),
+		"unnamed server":  one(func(t *Tenant) { t.ResourceServers = []ResourceServer{{Secret: seal.NewSecret("s")}} }),
+		"open server":     one(func(t *Tenant) { t.ResourceServers = []ResourceServer{{ID: "api"}} }),
 		"no lifetime":     one(func(t *Tenant) { t.Lifetimes.Access = 0 }),
 		"negative window": one(func(t *Tenant) { t.Lifetimes.ReuseWindow = -time.Second }),
 	} {

@@ -27,6 +27,8 @@ type Tenant struct {
 	Scopes      []string // what clients may ask for; the upstream is asked for the same words; none: see Offered
 	Backend     *url.URL // the MCP server behind the gateway
 	Clients     []Client
+	// ResourceServers may introspect and exchange the tenant's access tokens.
+	ResourceServers []ResourceServer
 	// ClientDocuments says which clients' documents are fetched.
 	ClientDocuments ClientDocuments
 	Redirects       oauth.RedirectPolicy
@@ -40,6 +42,13 @@ type Client struct {
 	Secret       seal.Secret // empty: a public client, unless JWKSURI is set
 	JWKSURI      string      // where its keys are, if it authenticates by private_key_jwt
 	RedirectURIs []string
+}
+
+// ResourceServer is a program of the operator's that serves the tenant's
+// resource without the gateway before it.
+type ResourceServer struct {
+	ID     string
+	Secret seal.Secret
 }
 
 // ClientDocuments is the policy for what clients publish: client id metadata
@@ -138,6 +147,11 @@ func (t *Tenant) validate() error {
 		return fmt.Errorf("tenant %s: no provider", t.Name)
 	case t.Backend == nil:
 		return fmt.Errorf("tenant %s: no backend", t.Name)
+	}
+	for _, s := range t.ResourceServers {
+		if s.ID == "" || s.Secret.IsZero() {
+			return fmt.Errorf("tenant %s: a resource server needs an id and a secret", t.Name)
+		}
 	}
 	l := t.Lifetimes
 	if min(l.Session, l.Code, l.Access, l.Refresh) <= 0 || l.ReuseWindow < 0 {

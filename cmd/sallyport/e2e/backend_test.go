@@ -5,21 +5,34 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
+	"testing"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
 )
 
-// newBackend returns an MCP server with the tool whoami, which asks the API for
-// the user of the bearer token it was handed. It checks nothing itself, and it
-// serves clients of the revisions with sessions and without.
-func newBackend(api string) http.Handler {
+// lookup asks an upstream's API who the user of a bearer token is.
+type lookup func(ctx context.Context, authorization string) (demo.Profile, error)
+
+// startBackend starts an MCP server and returns its URL.
+func startBackend(t *testing.T, find lookup) string {
+	t.Helper()
+	server := httptest.NewServer(newBackend(find))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// newBackend returns an MCP server with the tool whoami, which looks up the
+// bearer token it was handed. It checks nothing itself, and it serves clients
+// of the revisions with sessions and without.
+func newBackend(find lookup) http.Handler {
 	server := mcp.NewServer(&mcp.Implementation{Name: "e2e", Version: "1.0.0"}, nil)
-	mcp.AddTool(server, &mcp.Tool{Name: demo.ToolWhoami, Description: "Says whose GitHub account this is."},
+	mcp.AddTool(server, &mcp.Tool{Name: demo.ToolWhoami, Description: "Says whose account this is."},
 		func(ctx context.Context, req *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, demo.Profile, error) {
-			user, err := getUser(ctx, api+"/user", req.Extra.Header.Get("Authorization"))
+			user, err := find(ctx, req.Extra.Header.Get("Authorization"))
 			return nil, user, err
 		})
 	serve := func(*http.Request) *mcp.Server { return server }
@@ -35,30 +48,43 @@ func newBackend(api string) http.Handler {
 	})
 }
 
-// getUser reads a user of the GitHub API. Sub is the number, which stays, and
+// gitHubUser looks up the user of GitHub's API.
+func gitHubUser(api string) lookup {
+	return func(ctx context.Context, authorization string) (demo.Profile, error) {
+		return getUser(ctx, api+"/user", authorization)
+	}
+}
+
+// getUser reads a user of GitHub's API. Sub is the number, which stays, and
 // Name the login.
 func getUser(ctx context.Context, address, authorization string) (demo.Profile, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	var user struct {
+		ID           int
+		Login, Email string
+	}
+	err := ask(ctx, http.MethodGet, address, authorization, &user)
+	return demo.Profile{Sub: strconv.Itoa(user.ID), Name: user.Login, Email: user.Email}, err
+}
+
+// ask makes a call of an upstream's API.
+func ask(ctx context.Context, method, address, authorization string, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
-		return demo.Profile{}, err
+		return err
 	}
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return demo.Profile{}, err
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return demo.Profile{}, fmt.Errorf("GitHub answered %s", resp.Status)
+		return fmt.Errorf("the upstream answered %s", resp.Status)
 	}
-	var user struct {
-		ID           int
-		Login, Email string
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("read the upstream's answer: %w", err)
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&user); err != nil {
-		return demo.Profile{}, fmt.Errorf("read GitHub's answer: %w", err)
-	}
-	return demo.Profile{Sub: strconv.Itoa(user.ID), Name: user.Login, Email: user.Email}, nil
+	return nil
 }

@@ -1,14 +1,15 @@
 // Package e2e holds the end-to-end tests: the production binary as a process of
 // its own, between parts that nobody here wrote. The clients are the official
-// MCP SDKs for Go and TypeScript, the upstream is emulate's GitHub behind the
-// provider compiled to github.wasm, the store is a bolt file or a real Redis.
-// They prove that a login works and what of it survives a restart, an outage
-// and a new plugin.
+// MCP SDKs, the upstreams stand behind compiled providers, the store is a bolt
+// file or a real Redis. They prove that a login works, with an upstream as lax
+// as emulate's GitHub and Slack and as strict as oidc-provider and fosite, and
+// what of it survives a restart, an outage and a new plugin.
 //
 // It leaves the protocol's corner cases to the packages below core, and the
 // loop against a double of ours to `sallyport demo --check`.
 //
 // What is not Go is in the folder node; `make test` installs it. There emulate
 // stays pinned: the version that the registry calls latest is another program.
+// The folder fosite is a module of its own, built when the tests run.
 // Everything listens on loopback, on ports that were free.
 package e2e

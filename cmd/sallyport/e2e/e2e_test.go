@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -38,8 +37,12 @@ func TestEndToEnd(t *testing.T) {
 		}},
 		{"a Redis that is away logs nobody out", outage},
 		{"a plugin dropped in serves a new tenant", dropIn},
+		{"Slack's users and bot are told apart", slackTokens},
+		{"oidc-provider never sees a token twice", oidcProvider},
+		{"fosite never sees a token twice", fosite},
 	}
 	w := newWorld(t, len(stories))
+	run(t, "go", "build", "-C", "fosite", "-o", w.fosite, ".")
 	for i, story := range stories {
 		t.Run(story.name, func(t *testing.T) {
 			t.Parallel()
@@ -53,7 +56,8 @@ func TestEndToEnd(t *testing.T) {
 // world is what all stories share.
 type world struct {
 	bin      string // the sallyport command
-	plugins  string // folder with github.wasm and oauth2.wasm
+	plugins  string // folder of the plugins, for stories to copy from
+	fosite   string // where TestEndToEnd builds the command in the folder fosite
 	cache    string // folder of compiled plugins
 	upstream string // URL of emulate's GitHub, both the site and the API
 	backend  string // URL of an MCP server that works on its API
@@ -74,21 +78,37 @@ const secret = "app-secret"
 // tenantURL is the URL of the named tenant.
 func (s site) tenantURL(name string) string { return "http://" + s.front + "/" + name }
 
+// mcpURL is the URL of the named tenant's MCP server.
+func (s site) mcpURL(name string) string { return s.tenantURL(name) + "/mcp" }
+
+// callback is the redirect URI that the named tenant's upstream has to know.
+func (s site) callback(name string) string { return s.tenantURL(name) + callback.Path }
+
 func newWorld(t *testing.T, stories int) *world {
 	t.Helper()
 	dir := t.TempDir()
-	w := &world{bin: filepath.Join(dir, "sallyport"), plugins: filepath.Join(dir, "plugins"), cache: filepath.Join(dir, "cache")}
+	w := &world{
+		bin: filepath.Join(dir, "sallyport"), fosite: filepath.Join(dir, "fosite"),
+		plugins: filepath.Join(dir, "plugins"), cache: filepath.Join(dir, "cache"),
+	}
 	run(t, "go", "build", "-o", w.bin, "..")
-	run(t, w.bin, "plugin", "build", "-o", w.plugins, "../../../providers/github", "../../../providers/oauth2")
+	const providers = "../../../providers/"
+	run(t, w.bin, "plugin", "build", "-o", w.plugins, providers+"github", providers+"oauth2", providers+"oidc", providers+"slack")
 	for i := range stories {
 		w.sites = append(w.sites, site{front: freeAddress(t), operator: freeAddress(t), app: "app-" + strconv.Itoa(i)})
 	}
-	w.upstream = startEmulate(t, seed(w.sites))
+	w.upstream = startEmulate(t, "github", seed(w.sites))
 	w.user = lookUp(t, w.upstream, "hopper")
-	backend := httptest.NewServer(newBackend(w.upstream))
-	t.Cleanup(backend.Close)
-	w.backend = backend.URL
+	w.backend = startBackend(t, gitHubUser(w.upstream))
 	return w
+}
+
+// octo returns the tenant of that name.
+func (w *world) octo(s site) tenant {
+	return tenant{
+		Name: octo, Provider: "github", Settings: fmt.Sprintf(`{ base_url: "%[1]s", api_url: "%[1]s" }`, w.upstream),
+		App: s.app, Secret: secret, Scopes: `["read:user", "user:email"]`, Upstream: w.upstream, Backend: w.backend,
+	}
 }
 
 // seed is what emulate starts with. It serves a token it never issued as its
@@ -99,16 +119,16 @@ func seed(sites []site) map[string]any {
 	for _, s := range sites {
 		apps = append(apps, map[string]any{
 			"client_id": s.app, "client_secret": secret, "name": "Sallyport",
-			"redirect_uris": []string{s.tenantURL(octo) + callback.Path},
+			"redirect_uris": []string{s.callback(octo)},
 		})
 	}
-	return map[string]any{"github": map[string]any{
+	return map[string]any{
 		"oauth_apps": apps,
 		"users": []map[string]any{
 			{"login": "lovelace", "name": "Ada Lovelace", "email": "ada@example.test"},
 			{"login": "hopper", "name": "Grace Hopper", "email": "grace@example.test"},
 		},
-	}}
+	}
 }
 
 // lookUp asks the upstream who a user is and makes sure that it takes a

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,8 +19,19 @@ import (
 	"github.com/sallyport/sallyport/core/seal"
 )
 
-// octo is the tenant every Sallyport here has: GitHub, through github.wasm.
+// octo is the tenant of most stories: GitHub, through github.wasm.
 const octo = "octo"
+
+// tenant is one in the config of a Sallyport here.
+type tenant struct {
+	Name, Provider string
+	Settings       string // YAML
+	App            string // client id
+	Secret         string // of the app
+	Scopes         string // YAML
+	Upstream       string // URL; its host becomes a private host
+	Backend        string // URL without the path
+}
 
 // gateway is a running `sallyport serve` on files of its own.
 type gateway struct {
@@ -27,25 +39,26 @@ type gateway struct {
 
 	t       *testing.T
 	world   *world
-	store   string // URL
-	dir     string // holds the config, the key and the plugins
-	private []string
-	tenants string // YAML of tenants beside octo
+	store   string   // URL
+	dir     string   // holds the config, the key and the plugins
+	private []string // hosts of the upstreams
+	tenants []tenant
 
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
 	out  output
 }
 
-// newGateway starts a Sallyport that ends with the test.
-func newGateway(ctx context.Context, t *testing.T, w *world, s site, store string) *gateway {
+// newGateway starts a Sallyport with these tenants that ends with the test.
+func newGateway(ctx context.Context, t *testing.T, w *world, s site, store string, tenants ...tenant) *gateway {
 	t.Helper()
 	g := &gateway{site: s, t: t, world: w, store: store, dir: t.TempDir()}
-	g.private = []string{strings.TrimPrefix(w.upstream, "http://")}
 	if err := os.MkdirAll(g.pluginDir(), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	copyFile(t, filepath.Join(w.plugins, "github.wasm"), filepath.Join(g.pluginDir(), "github.wasm"))
+	for _, tenant := range tenants {
+		g.add(tenant)
+	}
 	if err := os.WriteFile(filepath.Join(g.dir, "key"), []byte(seal.NewKey().Reveal()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +76,17 @@ func newGateway(ctx context.Context, t *testing.T, w *world, s site, store strin
 
 func (g *gateway) pluginDir() string { return filepath.Join(g.dir, "plugins") }
 func (g *gateway) readyz() string    { return "http://" + g.operator + "/readyz" }
-func (g *gateway) mcpURL() string    { return g.tenantURL(octo) + "/mcp" }
+
+// add drops in a tenant's plugin; the tenant itself is there after a start.
+func (g *gateway) add(t tenant) {
+	g.t.Helper()
+	file := t.Provider + ".wasm"
+	copyFile(g.t, filepath.Join(g.world.plugins, file), filepath.Join(g.pluginDir(), file))
+	if host := strings.TrimPrefix(t.Upstream, "http://"); !slices.Contains(g.private, host) {
+		g.private = append(g.private, host)
+	}
+	g.tenants = append(g.tenants, t)
+}
 
 var configFile = template.Must(template.New("").Parse(`
 server:
@@ -78,21 +101,21 @@ plugins:
   cache_dir: "{{.Cache}}"
   private_hosts: [{{range .Private}}"{{.}}", {{end}}]
 tenants:
-  octo:
-    provider: github
-    settings: { base_url: "{{.Upstream}}", api_url: "{{.Upstream}}" }
+{{range .Tenants}}  {{.Name}}:
+    provider: {{.Provider}}
+    settings: {{.Settings}}
     client_id: "{{.App}}"
     client_secret: "{{.Secret}}"
-    scopes: ["read:user", "user:email"]
+    scopes: {{.Scopes}}
     backend: "{{.Backend}}/mcp"
-{{.Tenants}}`))
+{{end}}`))
 
 // writeConfig writes the config and returns its path.
 func (g *gateway) writeConfig() (string, error) {
 	var text bytes.Buffer
 	err := configFile.Execute(&text, map[string]any{
-		"Front": g.front, "Operator": g.operator, "App": g.app, "Secret": secret, "Store": g.store, "Dir": g.dir,
-		"Cache": g.world.cache, "Private": g.private, "Upstream": g.world.upstream, "Backend": g.world.backend, "Tenants": g.tenants,
+		"Front": g.front, "Operator": g.operator, "Store": g.store, "Dir": g.dir, "Cache": g.world.cache,
+		"Private": g.private, "Tenants": g.tenants,
 	})
 	file := filepath.Join(g.dir, "sallyport.yaml")
 	if err == nil {

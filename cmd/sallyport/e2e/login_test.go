@@ -13,7 +13,13 @@ import (
 // client is closed at the end of the test.
 func connect(ctx context.Context, t *testing.T, mcpURL string, fill demo.Fill) *demo.Client {
 	t.Helper()
-	client, err := demo.Connect(ctx, mcpURL, demo.NewBrowser(fill, nil), demo.Options{})
+	return connectWith(ctx, t, mcpURL, demo.NewBrowser(fill, nil))
+}
+
+// connectWith is connect with a browser of one's own.
+func connectWith(ctx context.Context, t *testing.T, mcpURL string, browser *demo.Browser) *demo.Client {
+	t.Helper()
+	client, err := demo.Connect(ctx, mcpURL, browser, demo.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,18 +30,18 @@ func connect(ctx context.Context, t *testing.T, mcpURL string, fill demo.Fill) *
 func boltStore(t *testing.T) string { return "bolt://" + filepath.Join(t.TempDir(), "state.db") }
 
 func goClient(ctx context.Context, t *testing.T, w *world, s site) {
-	g := newGateway(ctx, t, w, s, boltStore(t))
-	client := connect(ctx, t, g.mcpURL(), w.signIn)
+	g := newGateway(ctx, t, w, s, boltStore(t), w.octo(s))
+	client := connect(ctx, t, g.mcpURL(octo), w.signIn)
 	got, err := client.Whoami(ctx)
 	w.wantUser(t, got, err)
 }
 
 func typeScriptClient(ctx context.Context, t *testing.T, w *world, s site) {
-	g := newGateway(ctx, t, w, s, boltStore(t))
+	g := newGateway(ctx, t, w, s, boltStore(t), w.octo(s))
 	client := &tsClient{
-		nodeProcess: startNode(ctx, t, "client.mjs", g.mcpURL(), demo.CallbackURL),
-		browser:     demo.NewBrowser(w.signIn, nil),
-		tenant:      g.tenantURL(octo),
+		process: startNode(ctx, t, "client.mjs", g.mcpURL(octo), demo.CallbackURL),
+		browser: demo.NewBrowser(w.signIn, nil),
+		tenant:  g.tenantURL(octo),
 	}
 	first, err := client.do(ctx, "call")
 	w.wantUser(t, first.Whoami, err)

@@ -16,9 +16,9 @@ import (
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
 )
 
-// nodeProcess is a script of the folder node at work. It ends when its input
-// does.
-type nodeProcess struct {
+// process is a program at work, such as a script of the folder node. It ends
+// when its input does.
+type process struct {
 	in  io.WriteCloser
 	out *bufio.Reader
 	err output
@@ -26,7 +26,7 @@ type nodeProcess struct {
 
 // startNode runs a script until ctx ends or the test is over, whichever comes
 // first.
-func startNode(ctx context.Context, t *testing.T, script string, args ...string) *nodeProcess {
+func startNode(ctx context.Context, t *testing.T, script string, args ...string) *process {
 	t.Helper()
 	node, err := filepath.Abs("node/node_modules/.bin/node")
 	if err == nil {
@@ -35,9 +35,15 @@ func startNode(ctx context.Context, t *testing.T, script string, args ...string)
 	if err != nil {
 		t.Fatalf("this test needs what is in cmd/sallyport/e2e/node/node_modules, which `make test` installs: %v", err)
 	}
-	p := &nodeProcess{}
 	cmd := exec.CommandContext(ctx, node, append([]string{script}, args...)...)
 	cmd.Dir = "node"
+	return start(t, script, cmd)
+}
+
+// start starts a command that ends with the test.
+func start(t *testing.T, name string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{}
 	cmd.Stderr = &p.err
 	var errIn, errOut error
 	var out io.Reader
@@ -54,32 +60,39 @@ func startNode(ctx context.Context, t *testing.T, script string, args ...string)
 		_ = p.in.Close()
 		_ = cmd.Wait() // what it did was checked by what it printed
 		if said := p.err.String(); said != "" && t.Failed() {
-			t.Logf("%s said:\n%s", script, said)
+			t.Logf("%s said:\n%s", name, said)
 		}
 	})
 	return p
 }
 
-// startEmulate starts the upstream emulator and returns its URL.
-func startEmulate(t *testing.T, seed map[string]any) string {
+// url reads the line that a server prints first.
+func (p *process) url(t *testing.T) string {
 	t.Helper()
-	text, err := json.Marshal(seed)
+	address, err := p.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("the upstream does not start: %v", err)
+	}
+	return strings.TrimSpace(address)
+}
+
+// startEmulate starts the emulator of an upstream and returns its URL.
+func startEmulate(t *testing.T, service string, seed map[string]any) string {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{service: seed})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Not t.Context, which ends before the stories' cleanups.
-	p := startNode(context.Background(), t, "emulate.mjs", string(text))
-	address, err := p.out.ReadString('\n')
-	if err != nil {
-		t.Fatalf("emulate does not start: %v", err)
-	}
+	p := startNode(context.Background(), t, "emulate.mjs", service, string(text))
+	address := p.url(t)
 	go func() { _, _ = io.Copy(io.Discard, p.out) }() // it logs there
-	return strings.TrimSpace(address)
+	return address
 }
 
 // tsClient is client.mjs with a browser.
 type tsClient struct {
-	*nodeProcess
+	*process
 	browser *demo.Browser
 	tenant  string // URL
 	logins  int    // times it sent the person to log in

@@ -16,8 +16,8 @@ import (
 func outage(ctx context.Context, t *testing.T, w *world, s site) {
 	// Everything acknowledged is on disk: the server dies without warning.
 	redis := storetest.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
-	g := newGateway(ctx, t, w, s, "redis://"+redis.Addr)
-	client := connect(ctx, t, g.mcpURL(), w.signIn)
+	g := newGateway(ctx, t, w, s, "redis://"+redis.Addr, w.octo(s))
+	client := connect(ctx, t, g.mcpURL(octo), w.signIn)
 	got, err := client.Whoami(ctx)
 	w.wantUser(t, got, err)
 	before, err := client.Token()
@@ -26,7 +26,7 @@ func outage(ctx context.Context, t *testing.T, w *world, s site) {
 	}
 
 	redis.Stop()
-	wantUnavailable(t, "a call", whoami(ctx, t, g, before.AccessToken))
+	wantUnavailable(t, "a call", whoami(ctx, t, g.mcpURL(octo), before.AccessToken))
 	_, err = client.Refresh(ctx)
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); !ok {
 		t.Errorf("a refresh without a store: expected a refusal, got %v", err)
@@ -34,7 +34,7 @@ func outage(ctx context.Context, t *testing.T, w *world, s site) {
 		wantUnavailable(t, "a refresh", refused.Response)
 	}
 	// A forged token is known without the store.
-	if resp := whoami(ctx, t, g, "forged"); resp.StatusCode != http.StatusUnauthorized {
+	if resp := whoami(ctx, t, g.mcpURL(octo), "forged"); resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a call with a forged token: expected 401, got %s", resp.Status)
 	}
 	if got := status(ctx, g.readyz()); got != http.StatusServiceUnavailable {

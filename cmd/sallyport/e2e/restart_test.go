@@ -11,7 +11,7 @@ import (
 // restarts ends the process and starts another wherever a login or its tokens
 // wait for the next request.
 func restarts(ctx context.Context, t *testing.T, w *world, s site, store string) {
-	g := newGateway(ctx, t, w, s, store)
+	g := newGateway(ctx, t, w, s, store, w.octo(s))
 	restarted := 0
 	restart := func() {
 		t.Helper()
@@ -23,7 +23,7 @@ func restarts(ctx context.Context, t *testing.T, w *world, s site, store string)
 
 	// After consent, while the person is on the upstream's login page: the
 	// callback finds the authorization session again.
-	client := connect(ctx, t, g.mcpURL(), func(f *demo.Form) error {
+	client := connect(ctx, t, g.mcpURL(octo), func(f *demo.Form) error {
 		if !f.Has("decision") {
 			restarted++
 			if err := g.restart(ctx); err != nil {

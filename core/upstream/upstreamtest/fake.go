@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,9 +24,11 @@ type Fake struct {
 	Scopes   []string         // offered by default; nil: read, write
 	Exchange error            // returned by Exchange instead of a credential
 	Fail     func() error     // asked at each refresh before anything else
+	NoRevoke error            // returned by Revoke, which counts all the same
 
 	mu        sync.Mutex
 	refreshes int
+	revoked   []string
 	spent     map[string]bool
 }
 
@@ -86,8 +89,20 @@ func (p Provider) Refresh(_ context.Context, req upstream.RefreshRequest) (*upst
 	return p.issue(req.Credential.Account.ID, p.refreshes, req.Credential.Scopes), nil
 }
 
-// Revoke does nothing.
-func (p Provider) Revoke(context.Context, *upstream.Credential) error { return nil }
+// Revoke notes the access token.
+func (p Provider) Revoke(_ context.Context, cred *upstream.Credential) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.revoked = append(p.revoked, cred.AccessToken.Reveal())
+	return p.NoRevoke
+}
+
+// Revoked is the access tokens that Revoke was called with.
+func (f *Fake) Revoked() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.revoked)
+}
 
 // Refreshes is how many refreshes succeeded.
 func (f *Fake) Refreshes() int {

@@ -1,0 +1,74 @@
+// An MCP client on the official TypeScript SDK, v2, which speaks the newest
+// revision:
+//
+//   node client-v2.mjs MCP-URL REDIRECT-URI
+//
+// Commands and answers are those of client.mjs. It has what client.mjs has not:
+// the SDK compares iss and the issuer, and may drop credentials that have died.
+import { createInterface } from 'node:readline';
+import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
+
+const [url, redirectUrl] = process.argv.slice(2);
+const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+const say = (line) => console.log(JSON.stringify(line));
+
+// OAuthClientProvider, in memory.
+const kept = {};
+const provider = {
+  redirectUrl,
+  clientMetadata: {
+    client_name: 'TypeScript SDK v2',
+    redirect_uris: [redirectUrl],
+    token_endpoint_auth_method: 'none',
+  },
+  state: () => (kept.state = crypto.randomUUID()),
+  clientInformation: () => kept.client,
+  saveClientInformation: (client) => { kept.client = client; },
+  tokens: () => kept.tokens,
+  saveTokens: (tokens) => { kept.tokens = tokens; },
+  redirectToAuthorization: (authorize) => say({ authorize }),
+  saveCodeVerifier: (verifier) => { kept.verifier = verifier; },
+  codeVerifier: () => kept.verifier,
+  discoveryState: () => kept.discovery,
+  saveDiscoveryState: (discovery) => { kept.discovery = discovery; },
+  invalidateCredentials: (what) => {
+    const names = { client: ['client'], tokens: ['tokens'], verifier: ['verifier'], discovery: ['discovery'] };
+    for (const name of names[what] ?? Object.keys(kept)) delete kept[name];
+  },
+};
+
+let transport, client;
+
+async function call() {
+  if (!client) {
+    transport = new StreamableHTTPClientTransport(new URL(url), { authProvider: provider });
+    const fresh = new Client({ name: 'sallyport-e2e', version: '2.0.0' }, { versionNegotiation: { mode: { pin: '2026-07-28' } } });
+    await fresh.connect(transport);
+    client = fresh;
+  }
+  const { tools } = await client.listTools();
+  const { structuredContent, isError, content } = await client.callTool({ name: 'whoami', arguments: {} });
+  if (isError) throw new Error(`whoami failed: ${JSON.stringify(content)}`);
+  return { tools: tools.map((tool) => tool.name), whoami: structuredContent };
+}
+
+// The server may ask for a token when the client connects or only when it
+// calls, so a login may be due anywhere.
+async function callWithLogin() {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof UnauthorizedError)) throw error;
+  }
+  const answer = new URL((await input.next()).value).searchParams;
+  if (answer.get('state') !== kept.state) throw new Error(`state ${answer.get('state')}, expected ${kept.state}`);
+  await transport.finishAuth(answer); // refuses an error, no code, and another's iss
+  return call();
+}
+
+for (let line = await input.next(); !line.done; line = await input.next()) {
+  if (line.value === 'refresh') kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
+  const seen = await callWithLogin();
+  say({ ...seen, accessToken: kept.tokens.access_token, refreshToken: kept.tokens.refresh_token });
+}
+await client?.close();

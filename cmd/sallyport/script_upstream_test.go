@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+)
+
+func cmdSighup(ts *testscript.TestScript, neg bool, args []string) {
+	s, _ := ts.Value(serverKey{}).(*server)
+	usage(ts, neg, s.process != nil && len(args) == 0, "sighup, after serve")
+	ts.Check(s.process.Process.Signal(syscall.SIGHUP))
+}
+
+// cmdLogged looks at the log again and again; it is the server's to be done
+// within patience.
+func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
+	want := 1
+	if len(args) == 2 {
+		n, err := strconv.Atoi(strings.TrimPrefix(args[0], "-count="))
+		ts.Check(err)
+		want, args = n, args[1:]
+	}
+	usage(ts, neg, len(args) == 1, "logged [-count=N] REGEXP")
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	deadline := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if len(pattern.FindAllString(ts.ReadFile("serve.log"), -1)) >= want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("serve does not log %s\n%s", args[0], ts.ReadFile("serve.log"))
+		}
+	}
+}
+
+// cmdUpstream gives the story somebody to log in at.
+func cmdUpstream(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 3, "upstream ID SECRET CALLBACK")
+	up := httptest.NewServer(demo.NewUpstream(demo.UpstreamConfig{
+		Apps: []demo.App{{ID: args[0], Secret: args[1], Name: "Sallyport", RedirectURI: args[2]}},
+	}))
+	ts.Defer(up.Close)
+	backend := httptest.NewServer(demo.NewBackend(up.URL, nil))
+	ts.Defer(backend.Close)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	q := url.Values{"response_type": {"code"}, "client_id": {args[0]}, "redirect_uri": {args[2]}}
+	final, err := demo.NewBrowser(demo.SignIn("ada"), nil).Visit(ctx, up.URL+demo.AuthorizePath+"?"+q.Encode(),
+		func(u *url.URL) bool { return strings.HasPrefix(u.String(), args[2]) })
+	ts.Check(err)
+	s, _ := ts.Value(serverKey{}).(*server)
+	for name, value := range map[string]string{
+		"UPSTREAM": strings.TrimPrefix(up.URL, "http://"), "BACKEND": backend.URL + "/mcp", "CODE": final.Query().Get("code"),
+	} {
+		ts.Setenv(name, value)
+		s.environ = append(s.environ, name+"="+value)
+	}
+}
+
+// cmdLogin is an MCP client and a person. The server listens on a port of its
+// own choice, which is behind localhost:80 here as behind a proxy.
+func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "login URL NAME")
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if address == "localhost:80" {
+			address = ts.Getenv("FRONT")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+	defer transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	client, err := demo.Connect(ctx, args[0], demo.NewBrowser(demo.SignIn(args[1]), transport), demo.Options{Transport: transport})
+	ts.Check(err)
+	defer func() { _ = client.Close() }()
+	who, err := client.Whoami(ctx)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%s %s\n", who.Sub, who.Name)
+}

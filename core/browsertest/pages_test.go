@@ -1,0 +1,134 @@
+package browsertest
+
+import (
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
+	"github.com/sallyport/sallyport/core/pages"
+)
+
+var pictures = flag.String("pages", "", "write a picture of every page into this folder")
+
+// axe is the accessibility checker, installed for the end-to-end tests.
+const axe = "../../cmd/sallyport/e2e/node/node_modules/axe-core/axe.min.js"
+
+// variants returns one of each page in each of its forms, with the longest and
+// strangest content that gets that far. target is where the interstitial goes.
+func variants(target string) map[string]func(http.ResponseWriter) {
+	p, music := pages.New(), pages.Tenant{Name: "Music", UpstreamName: "Tidal"}
+	consent := func(change func(*pages.Consent)) func(http.ResponseWriter) {
+		d := pages.Consent{
+			Tenant: music, ClientName: "Claude", RedirectHost: "claude.ai", RedirectURI: "https://claude.ai/api/mcp/auth_callback",
+			Scopes: []pages.Scope{{Name: "playlists.read", Text: "See your playlists"}, {Name: "playlists.write", Text: "Change your playlists"}},
+			Action: "/consent", Request: "sealed",
+		}
+		change(&d)
+		return func(w http.ResponseWriter) { p.Consent(w, d) }
+	}
+	onward := func(d pages.Continue) func(http.ResponseWriter) {
+		d.Tenant, d.Target = music, target
+		return func(w http.ResponseWriter) { p.Continue(w, d) }
+	}
+	fault := func(d pages.Error) func(http.ResponseWriter) { return func(w http.ResponseWriter) { p.Error(w, d) } }
+	return map[string]func(http.ResponseWriter){
+		"consent-website":  consent(func(*pages.Consent) {}),
+		"consent-document": consent(func(d *pages.Consent) { d.ClientHost = "vscode.dev" }),
+		"consent-operator": consent(func(d *pages.Consent) { d.Verified, d.Scopes = true, nil }),
+		"consent-loopback": consent(func(d *pages.Consent) {
+			d.Loopback, d.RedirectHost, d.RedirectURI = true, "127.0.0.1:33418", "http://127.0.0.1:33418/"
+		}),
+		"consent-scheme": consent(func(d *pages.Consent) {
+			d.CustomScheme, d.RedirectHost, d.RedirectURI = true, "cursor", "cursor://anysphere.cursor-mcp/oauth/callback"
+		}),
+		"consent-long": consent(func(d *pages.Consent) {
+			d.Name, d.UpstreamName = strings.Repeat("Music", 12), "La musique de tout le monde et de partout"
+			d.ClientName = strings.Repeat("Wholly", 20)
+			d.RedirectHost = strings.Repeat("claude.ai.", 20) + "evil.example"
+			d.RedirectURI = "https://" + d.RedirectHost + "/" + strings.Repeat("callback", 20)
+			d.Scopes = []pages.Scope{{Name: "https://www.googleapis.example/auth/" + strings.Repeat("everything.", 8), Text: ""},
+				{Name: "x", Text: strings.Repeat("Donaudampfschiff", 6)}}
+		}),
+		"consent-strange": consent(func(d *pages.Consent) {
+			d.Name, d.ClientName, d.RedirectHost = "موسيقى", "תוכנית Z̸̡̛̠͇̦͚̭̀̈́̓͝a̷̢̛͖͈l̵̨̛̮̖̾̔g̴̛̝̟͊o", "cl\u0430ude.ai"
+		}),
+		"interstitial":        onward(pages.Continue{TargetName: "Tidal"}),
+		"interstitial-denied": onward(pages.Continue{TargetName: "127.0.0.1:33418", Denied: true}),
+		"error": fault(pages.Error{Tenant: music, Status: http.StatusBadRequest, Title: "This login cannot go on",
+			Message: "The login took too long, or this page was loaded a second time.",
+			Hint:    "Go back to your application. If it is not connected there, start again.", RequestID: "0b7c5f0e6d4f4c0fa9f1"}),
+		"error-bare": fault(pages.Error{Status: http.StatusNotFound, Title: "Nothing here", Message: "No page has this address."}),
+	}
+}
+
+// TestPages checks every page in every look: no violation of a rule of
+// axe-core, which holds those of WCAG 2.2 that a program can decide, and no
+// sideways scrolling.
+func TestPages(t *testing.T) {
+	checker, err := os.ReadFile(axe)
+	if err != nil {
+		t.Fatalf("this test needs axe-core, which `make test` installs: %v", err)
+	}
+	if *pictures != "" {
+		if err := os.MkdirAll(*pictures, 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	browser := startChromium(t)
+	gallery := httptest.NewUnstartedServer(nil)
+	all := variants("http://" + gallery.Listener.Addr().String() + "/stay")
+	gallery.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if variant, ok := all[r.URL.Path[1:]]; ok {
+			variant(w)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent) // the browser stays where it is
+	})
+	gallery.Start()
+	t.Cleanup(gallery.Close)
+	for name := range all {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newProfile(browser, t)
+			call(b, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}) // for axe-core
+			b.open(gallery.URL + "/" + name)
+			js[*int](b, string(checker)+"; null")
+			for _, l := range looks() {
+				b.looks(l)
+				b.fits(l)
+				b.passes(l)
+				if *pictures != "" {
+					file := filepath.Join(*pictures, name+"-"+l.String()+".png")
+					if err := os.WriteFile(file, get(b, chromedp.FullScreenshot(100)), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// passes fails for every rule of axe-core that the page breaks.
+func (b *tab) passes(l look) {
+	b.t.Helper()
+	result := js[struct {
+		Passed     int      `json:"passed"`
+		Violations []string `json:"violations"`
+	}](b, `axe.run(document).then(r => ({
+		passed: r.passes.length,
+		violations: r.violations.map(v => v.id + ": " + v.help + "\n" + v.nodes.map(n => n.html + "\n" + n.failureSummary).join("\n")),
+	}))`)
+	for _, v := range result.Violations {
+		b.t.Errorf("%v: %s", l, v)
+	}
+	if result.Passed < 10 {
+		b.t.Errorf("%v: axe-core found only %d rules to pass", l, result.Passed)
+	}
+}

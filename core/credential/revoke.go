@@ -1,0 +1,36 @@
+package credential
+
+import (
+	"context"
+	"time"
+
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// revokeTime bounds one revocation at the upstream: somebody waits for it.
+const revokeTime = 10 * time.Second
+
+// Revoke ends the credential of a grant that was deleted at the upstream too,
+// if the provider can. It is tried once: nobody has the credential after that.
+// A failure is audited and no more, because our own side of the grant has
+// ended whatever the upstream says. A caller that gives up does not stop it.
+func (k *Keeper) Revoke(ctx context.Context, t *tenant.Tenant, l *grant.Live) {
+	if !t.Provider.Describe().CanRevoke {
+		return
+	}
+	failed := audit.Event{Action: audit.UpstreamRevokeFailed, Tenant: t.Name, Client: l.Record.ClientHash, Grant: l.ID, Subject: l.Record.Subject}
+	if l.Credential == nil {
+		failed.Reason = "unreadable"
+		k.audit.Record(ctx, failed)
+		return
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTime)
+	defer cancel()
+	if err := t.Provider.Revoke(bounded, l.Credential); err != nil {
+		failed.Reason = string(upstream.KindOf(err))
+		k.audit.Record(ctx, failed)
+	}
+}
