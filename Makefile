@@ -25,12 +25,15 @@ plugins: need-rust build ## build every provider into plugins/dist
 	$(BIN) plugin build -o $(DIST) $(addprefix ./,$(PROVIDERS))
 
 ##@ Prove
-.PHONY: test race lint fuzz check bench
-test: need-redis need-node plugins ## all tests: units, contracts, stories, real clients and upstream emulators
+.PHONY: test race pages lint fuzz check bench
+test: need-redis need-node need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
 	$(GO) test ./...
 
-race: need-redis need-node plugins ## the same with the race detector
+race: need-redis need-node need-chromium plugins ## the same with the race detector
 	$(GO) test -race ./...
+
+pages: need-chromium need-node ## a picture of every page, in bin/pages
+	$(GO) test -count=1 ./core/browsertest -run TestPages -pages $(CURDIR)/bin/pages
 
 lint: ## gofmt, go vet, golangci-lint, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run: gofmt -w on these'; exit 1; }
@@ -54,9 +57,12 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-node need-rust
+.PHONY: need-redis need-node need-rust need-chromium
 need-redis:
 	@command -v redis-server >/dev/null || $(call install,redis-server)
+
+need-chromium:
+	@command -v chromium >/dev/null || $(call install,chromium)
 
 need-node:
 	@command -v npm >/dev/null || $(call install,npm)

@@ -45,7 +45,7 @@ var (
 	ErrGone = oauth.Errorf(oauth.InvalidRequest, "The login took too long, or this page was loaded a second time.")
 	// ErrBrowser says that the callback came from another browser than the one
 	// that consented.
-	ErrBrowser = oauth.Errorf(oauth.InvalidRequest, "The login was started in another browser, or this browser does not keep cookies.")
+	ErrBrowser = oauth.Errorf(oauth.InvalidRequest, "The login was finished before, was started in another browser, or this browser does not keep cookies.")
 )
 
 // Store keeps authorization sessions.

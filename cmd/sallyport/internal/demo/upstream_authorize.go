@@ -121,7 +121,7 @@ func redirectBack(w http.ResponseWriter, r *http.Request, req *authRequest, para
 	}
 	to.RawQuery = q.Encode()
 	// 303, not 302: the browser must not repeat the login's POST at the app.
-	http.Redirect(w, r, to.String(), http.StatusSeeOther) //nolint:gosec // G710: to is the registered URI, compared as a string before
+	http.Redirect(w, r, to.String(), http.StatusSeeOther)
 }
 
 // page renders one of the templates. The policy names no form-action: Chromium
