@@ -5,6 +5,7 @@ GO      ?= go
 BIN     := bin/sallyport
 DIST    := plugins/dist
 NODE    := cmd/sallyport/e2e/node
+PYTHON  := cmd/sallyport/e2e/python
 # What plugin build turns into modules: every folder below providers.
 PROVIDERS := $(patsubst %/,%,$(wildcard providers/*/))
 # golangci-lint is built from source in the version pinned here.
@@ -25,12 +26,15 @@ plugins: need-rust build ## build every provider into plugins/dist
 	$(BIN) plugin build -o $(DIST) $(addprefix ./,$(PROVIDERS))
 
 ##@ Prove
-.PHONY: test race pages lint fuzz check bench
-test: need-redis need-node need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
+.PHONY: test race conformance pages lint fuzz check bench
+test: need-redis need-node need-python need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
 	$(GO) test ./...
 
-race: need-redis need-node need-chromium plugins ## the same with the race detector
+race: need-redis need-node need-python need-chromium plugins ## the same with the race detector
 	$(GO) test -race ./...
+
+conformance: need-node ## the MCP project's conformance tool against the authorization server
+	$(GO) test -count=1 -v -run '^TestConformance$$' ./cmd/sallyport/e2e
 
 pages: need-chromium need-node ## a picture of every page, in bin/pages
 	$(GO) test -count=1 ./core/browsertest -run TestPages -pages $(CURDIR)/bin/pages
@@ -54,10 +58,10 @@ bench: plugins ## benchmarks of the hot paths
 ##@ Help
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-node need-rust need-chromium
+.PHONY: need-redis need-node need-python need-rust need-chromium
 need-redis:
 	@command -v redis-server >/dev/null || $(call install,redis-server)
 
@@ -67,6 +71,12 @@ need-chromium:
 need-node:
 	@command -v npm >/dev/null || $(call install,npm)
 	@test $(NODE)/node_modules/.package-lock.json -nt $(NODE)/package-lock.json || { cd $(NODE) && npm ci --no-audit --no-fund; }
+
+need-python:
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || $(call install,python3-venv)
+	@test $(PYTHON)/.venv/installed -nt $(PYTHON)/requirements.txt || { \
+	   python3 -m venv --clear $(PYTHON)/.venv && \
+	   $(PYTHON)/.venv/bin/pip install -q --disable-pip-version-check -r $(PYTHON)/requirements.txt && touch $(PYTHON)/.venv/installed; }
 
 # One provider is written in Rust, with Debian's compiler and crates.
 need-rust:
