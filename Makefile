@@ -43,6 +43,7 @@ lint: ## gofmt, go vet, golangci-lint, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run: gofmt -w on these'; exit 1; }
 	$(GO) vet ./...
 	$(LINT) run ./...
+	$(GO) -C cmd/sallyport/e2e/fosite vet .
 	$(GO) mod tidy -diff
 
 fuzz: ## every fuzz target for FUZZTIME (default 10s)

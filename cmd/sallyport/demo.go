@@ -184,6 +184,7 @@ tenants:
     name: "Demo {{.}}"
     provider: oauth2
     settings:
+      display_name: "Demo Music"
       authorize_url: "{{$.Upstream}}/oauth/authorize"
       token_url: "{{$.Upstream}}/oauth/token"
       revoke_url: "{{$.Upstream}}/oauth/revoke"
