@@ -93,21 +93,12 @@ func (c *conversation) hold(ctx context.Context) (abi.Raw, error) {
 
 // turn runs the guest once on the answers so far.
 func (c *conversation) turn(ctx context.Context) (abi.Output, []byte, error) {
-	limits := c.module.cfg.Limits
-	doc, err := encodeInput(abi.Input{
-		ABI: abi.Version, Op: c.op, Now: c.now.UnixMilli(), Seed: hex.EncodeToString(c.seed[:]),
-		Tenant: c.binding.Tenant, Settings: c.settings,
-		Client: abi.Client{ID: c.binding.ClientID, RedirectURI: c.binding.RedirectURI},
-		Input:  c.input, StepsLeft: limits.Steps - len(c.steps),
-	}, c.steps)
+	doc, err := c.document()
 	if err != nil {
-		return abi.Output{}, nil, c.bug("the input cannot be written as JSON")
-	}
-	if len(doc) > maxInput {
-		return abi.Output{}, nil, &upstream.Error{Kind: upstream.Unavailable, Detail: fmt.Sprintf("the upstream's answers together exceed %d bytes", maxInput)}
+		return abi.Output{}, nil, err
 	}
 	c.runs++
-	c.log = wasi.NewLog(limits.Log)
+	c.log = wasi.NewLog(c.module.cfg.Limits.Log)
 	started := c.module.cfg.Now()
 	raw, fuel, err := c.module.run(ctx, doc, wasi.NewSystem(c.now, c.seed, c.log))
 	c.fuel += fuel
@@ -115,6 +106,28 @@ func (c *conversation) turn(ctx context.Context) (abi.Output, []byte, error) {
 		Provider: c.name(), Tenant: c.binding.Tenant, Op: c.op,
 		Fuel: fuel, Took: c.module.cfg.Now().Sub(started), Fault: err != nil,
 	})
+	return c.move(raw, err)
+}
+
+// document is the guest's input as it stands now.
+func (c *conversation) document() ([]byte, error) {
+	doc, err := encodeInput(abi.Input{
+		ABI: abi.Version, Op: c.op, Now: c.now.UnixMilli(), Seed: hex.EncodeToString(c.seed[:]),
+		Tenant: c.binding.Tenant, Settings: c.settings,
+		Client: abi.Client{ID: c.binding.ClientID, RedirectURI: c.binding.RedirectURI},
+		Input:  c.input, StepsLeft: c.module.cfg.Limits.Steps - len(c.steps),
+	}, c.steps)
+	if err != nil {
+		return nil, c.bug("the input cannot be written as JSON")
+	}
+	if len(doc) > maxInput {
+		return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: fmt.Sprintf("the upstream's answers together exceed %d bytes", maxInput)}
+	}
+	return doc, nil
+}
+
+// move reads what a run returned, or says what its failure means.
+func (c *conversation) move(raw []byte, err error) (abi.Output, []byte, error) {
 	if fault := guestFault(""); errors.As(err, &fault) {
 		return abi.Output{}, nil, c.bug(fault.Error())
 	} else if err != nil {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/plugins/wasi"
 	"github.com/sallyport/sallyport/sdk/abi"
 )
@@ -165,30 +164,17 @@ func (c *conversation) holdOpenly(ctx context.Context, tell func(Turn)) ([]byte,
 
 // tryTurn is turn with a look at the instance.
 func (c *conversation) tryTurn(ctx context.Context) (turn Turn, out abi.Output, body []byte, err error) {
-	doc, err := encodeInput(abi.Input{
-		ABI: abi.Version, Op: c.op, Now: c.now.UnixMilli(), Seed: hex.EncodeToString(c.seed[:]),
-		Tenant: c.binding.Tenant, Settings: c.settings,
-		Client: abi.Client{ID: c.binding.ClientID, RedirectURI: c.binding.RedirectURI},
-		Input:  c.input, StepsLeft: c.module.cfg.Limits.Steps - len(c.steps),
-	}, c.steps)
+	doc, err := c.document()
 	if err != nil {
-		return turn, out, nil, c.bug("the input cannot be written as JSON")
-	}
-	if len(doc) > maxInput {
-		return turn, out, nil, &upstream.Error{Kind: upstream.Unavailable, Detail: fmt.Sprintf("the upstream's answers together exceed %d bytes", maxInput)}
+		return turn, out, nil, err
 	}
 	t, err := c.module.Try(ctx, doc, false)
 	turn.Fuel, turn.Memory = t.Fuel, t.Memory
 	for _, line := range t.Log {
 		turn.Log = append(turn.Log, c.secret.clean(line))
 	}
-	if fault := guestFault(""); errors.As(err, &fault) {
-		return turn, out, nil, c.bug(fault.Error())
-	} else if err != nil {
-		return turn, out, nil, c.late(err)
-	}
-	if out, body, err = decodeOutput(t.Output); err != nil {
-		return turn, out, nil, c.bug(err.Error())
+	if out, body, err = c.move(t.Output, err); err != nil {
+		return turn, out, nil, err
 	}
 	turn.Wait = time.Duration(min(out.WaitMS, 1<<40)) * time.Millisecond
 	if out.Request != nil {

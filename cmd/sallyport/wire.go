@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -32,13 +33,14 @@ import (
 // deployment is a configuration brought to life: everything serve needs but a
 // listener.
 type deployment struct {
-	cfg    *config.Config
-	log    hclog.Logger
-	fetch  *fetch.Client // for everything but backends
-	store  store.Driver
-	host   *plugins.Host
-	server *core.Server
-	closes []func() error // in the order opened
+	cfg     *config.Config
+	log     hclog.Logger
+	fetch   *fetch.Client // for everything but backends
+	store   store.Driver
+	host    *plugins.Host
+	server  *core.Server
+	signals *signals
+	closes  []func() error // in the order opened
 }
 
 // configFlags adds --config and the flags that override single keys.
@@ -71,9 +73,13 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	d.log = hclog.New(&hclog.LoggerOptions{
 		Name: "sallyport", Level: hclog.LevelFromString(cfg.Log.Level), JSONFormat: cfg.Log.Format == "json", Output: sys.err,
 	})
-	d.fetch = fetch.New(fetch.Config{PrivateHosts: cfg.Plugins.PrivateHosts, UserAgent: "sallyport/" + version()})
+	d.fetch = fetch.New(fetch.Config{
+		PrivateHosts: cfg.Plugins.PrivateHosts, UserAgent: "sallyport/" + version(),
+		Proxy: http.ProxyFromEnvironment, // HTTPS_PROXY and NO_PROXY, as everywhere
+	})
 	d.closes = append(d.closes, func() error { d.fetch.Close(); return nil })
 	auditLog, auditErr := d.openAudit(sys)
+	d.signals = newSignals(auditLog)
 	keys, keysErr := openKeys(cfg.Keys)
 	storeErr := d.openStore(ctx)
 	hostErr := d.openPlugins(ctx, sys)
@@ -162,6 +168,7 @@ func (d *deployment) openPlugins(ctx context.Context, sys system) (err error) {
 		CacheDir: cacheDir(d.cfg.Plugins, d.log, sys.environ),
 		Fetch:    d.fetch,
 		Logger:   d.log.Named("plugins"),
+		Observer: d.signals,
 	})
 	if err != nil {
 		return err

@@ -35,7 +35,8 @@ const (
 	Rejected      Action = "access_rejected"
 	Renewed       Action = "upstream_renewed"
 	RenewFailed   Action = "upstream_renew_failed"
-	UpstreamDead  Action = "upstream_dead" // the upstream ended the credential, and the grant with it
+	UpstreamDead  Action = "upstream_dead"    // the upstream ended the credential, and the grant with it
+	Egress        Action = "upstream_request" // a plugin had a request sent, or refused
 	// UpstreamRevokeFailed: the grant ended here, its credential may live on at
 	// the upstream.
 	UpstreamRevokeFailed Action = "upstream_revoke_failed"
@@ -43,13 +44,15 @@ const (
 
 // Event is one decision.
 type Event struct {
-	Action  Action
-	Tenant  string
-	Client  string // hash of the client id, as in the grant
-	Server  string // id of the resource server that asked
-	Subject string // the account at the upstream
-	Grant   string
-	Reason  string // for refusals
+	Action   Action
+	Tenant   string
+	Client   string // hash of the client id, as in the grant
+	Server   string // id of the resource server that asked
+	Subject  string // the account at the upstream
+	Grant    string
+	Reason   string // for refusals
+	Provider string // of a request to an upstream
+	Host     string // of the same
 }
 
 // Log writes events. A nil Log drops them.
@@ -73,16 +76,18 @@ func (l *Log) Record(ctx context.Context, e Event) {
 		return
 	}
 	line, err := json.Marshal(struct {
-		Time    time.Time `json:"time"`
-		Action  Action    `json:"action"`
-		Tenant  string    `json:"tenant,omitempty"`
-		Client  string    `json:"client,omitempty"`
-		Server  string    `json:"server,omitempty"`
-		Subject string    `json:"sub,omitempty"`
-		Grant   string    `json:"grant,omitempty"`
-		Reason  string    `json:"reason,omitempty"`
-		Request string    `json:"request,omitempty"`
-	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Subject, e.Grant, e.Reason, middleware.GetReqID(ctx)})
+		Time     time.Time `json:"time"`
+		Action   Action    `json:"action"`
+		Tenant   string    `json:"tenant,omitempty"`
+		Client   string    `json:"client,omitempty"`
+		Server   string    `json:"server,omitempty"`
+		Provider string    `json:"provider,omitempty"`
+		Host     string    `json:"host,omitempty"`
+		Subject  string    `json:"sub,omitempty"`
+		Grant    string    `json:"grant,omitempty"`
+		Reason   string    `json:"reason,omitempty"`
+		Request  string    `json:"request,omitempty"`
+	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Provider, e.Host, e.Subject, e.Grant, e.Reason, middleware.GetReqID(ctx)})
 	if err != nil {
 		return // strings and a time: cannot fail
 	}

@@ -29,6 +29,8 @@ func TestEndToEnd(t *testing.T) {
 	}{
 		{"the Go SDK logs in and calls", goClient},
 		{"the TypeScript SDK logs in, calls and refreshes", typeScriptClient},
+		{"the TypeScript SDK v2 logs in again when its grant is gone", typeScriptV2Client},
+		{"the Python SDK logs in, calls and refreshes", pythonClient},
 		{"a login on bolt outlives restarts", func(ctx context.Context, t *testing.T, w *world, s site) {
 			restarts(ctx, t, w, s, boltStore(t))
 		}},

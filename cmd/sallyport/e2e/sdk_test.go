@@ -12,27 +12,6 @@ import (
 	"github.com/sallyport/sallyport/core/audit"
 )
 
-// TestSDKs tells the stories of the SDKs for TypeScript and Python in their
-// second major versions, which know the newest MCP revision and compare iss.
-func TestSDKs(t *testing.T) {
-	stories := []struct {
-		name string
-		tell func(context.Context, *testing.T, *world, site)
-	}{
-		{"the TypeScript SDK v2 logs in again when its grant is gone", typeScriptV2Client},
-		{"the Python SDK logs in, calls and refreshes", pythonClient},
-	}
-	w := newWorld(t, len(stories))
-	for i, story := range stories {
-		t.Run(story.name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			story.tell(ctx, t, w, w.sites[i])
-		})
-	}
-}
-
 // typeScriptV2Client loses its grant with the store. Its registration is in its
 // client id, so it has to log in again, but not to register.
 func typeScriptV2Client(ctx context.Context, t *testing.T, w *world, s site) {

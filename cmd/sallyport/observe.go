@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/plugins"
+)
+
+// signals counts what plugins do and writes every request they cause to the
+// audit log. Its labels are bounded: providers, tenants and the hosts they may
+// reach are the operator's choice, the rest are words of ours.
+type signals struct {
+	audit    *audit.Log
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	runs     *prometheus.CounterVec
+	fuel     *prometheus.CounterVec
+	changes  *prometheus.CounterVec
+}
+
+var _ plugins.Observer = (*signals)(nil)
+
+func newSignals(log *audit.Log) *signals {
+	s := &signals{
+		audit:    log,
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_upstream_requests_total", Help: "Requests to upstreams; status is 0 without an answer and refused if a rule forbade it.",
+		}, []string{"provider", "tenant", "host", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "sallyport_upstream_request_seconds", Help: "How long upstreams took to answer.", Buckets: prometheus.ExponentialBuckets(0.01, 2, 11),
+		}, []string{"provider", "host"}),
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_plugin_runs_total", Help: "Runs of plugins by operation and outcome, ok or fault.",
+		}, []string{"provider", "op", "outcome"}),
+		fuel: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_plugin_fuel_total", Help: "Fuel that plugins spent.",
+		}, []string{"provider", "tenant"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_plugin_changes_total", Help: "Plugins loaded, swapped, refused, retired, resting and recalled.",
+		}, []string{"change"}),
+	}
+	s.registry.MustRegister(s.requests, s.seconds, s.runs, s.fuel, s.changes,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return s
+}
+
+// Request implements plugins.Observer.
+func (s *signals) Request(e plugins.RequestEvent) {
+	status := strconv.Itoa(e.Status)
+	if e.Refused {
+		status = "refused"
+	} else {
+		s.seconds.WithLabelValues(e.Provider, e.Host).Observe(e.Took.Seconds())
+	}
+	s.requests.WithLabelValues(e.Provider, e.Tenant, e.Host, status).Inc()
+	s.audit.Record(context.Background(), audit.Event{
+		Action: audit.Egress, Tenant: e.Tenant, Provider: e.Provider, Host: e.Host, Reason: e.Op + " " + status,
+	})
+}
+
+// Run implements plugins.Observer.
+func (s *signals) Run(e plugins.RunEvent) {
+	outcome := "ok"
+	if e.Fault {
+		outcome = "fault"
+	}
+	s.runs.WithLabelValues(e.Provider, e.Op, outcome).Inc()
+	s.fuel.WithLabelValues(e.Provider, e.Tenant).Add(float64(max(e.Fuel, 0)))
+}
+
+// Plugin implements plugins.Observer.
+func (s *signals) Plugin(e plugins.PluginEvent) {
+	s.changes.WithLabelValues(e.Change).Inc()
+}
+
+// operator adds /metrics to what core answers on the operator's listener.
+func (s *signals) operator(core http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	mux.Handle("/", core)
+	return mux
+}
