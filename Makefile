@@ -46,10 +46,10 @@ lint: ## gofmt, go vet, golangci-lint, tidy modules
 	$(GO) -C cmd/sallyport/e2e/fosite vet .
 	$(GO) mod tidy -diff
 
-fuzz: ## every fuzz target for FUZZTIME (default 10s)
+fuzz: ## every fuzz target for FUZZTIME, a duration or a count such as 1000x (default 10s)
 	@set -e; for dir in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$dir/*_test.go | cut -c6-); do \
-	    echo "$$dir $$f"; $(GO) test ./$$dir -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
+	    echo "$$dir $$f"; $(GO) test ./$$dir -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x; done; done
 
 check: lint test ## what a change has to pass
 
