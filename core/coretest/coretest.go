@@ -51,8 +51,11 @@ type Server struct {
 	Backend  *httptest.Server
 	Core     *core.Server
 	auditLog *lockedBuffer
-	mu       sync.Mutex
-	offset   time.Duration
+	// transport is the server's own: httptest closes the idle connections of
+	// the default one whenever any test's server ends.
+	transport *http.Transport
+	mu        sync.Mutex
+	offset    time.Duration
 }
 
 // Option changes the server before it starts.
@@ -61,7 +64,8 @@ type Option func(*core.Config, []*tenant.Tenant, *upstreamtest.Fake)
 // New starts a server that ends with the test.
 func New(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	s := &Server{Fake: &upstreamtest.Fake{}, auditLog: &lockedBuffer{}}
+	s := &Server{Fake: &upstreamtest.Fake{}, auditLog: &lockedBuffer{}, transport: &http.Transport{}}
+	t.Cleanup(s.transport.CloseIdleConnections)
 	s.Fake.Now = s.Now
 	var handler http.Handler
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
@@ -127,7 +131,7 @@ func (s *Server) Audit() string { return s.auditLog.String() }
 // Browser returns an HTTP client with cookies that follows no redirect.
 func (s *Server) Browser() *http.Client {
 	jar, _ := cookiejar.New(nil) // never fails without options
-	return &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: s.transport, Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // Answer is an HTTP answer read whole.
