@@ -75,7 +75,7 @@ func ask(ctx context.Context, method, address, authorization string, out any) er
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := direct.Do(req)
 	if err != nil {
 		return err
 	}

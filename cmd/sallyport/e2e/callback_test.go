@@ -28,7 +28,7 @@ type tamperer struct {
 // RoundTrip implements http.RoundTripper.
 func (m *tamperer) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !strings.HasSuffix(r.URL.Path, callback.Path) {
-		return http.DefaultTransport.RoundTrip(r)
+		return direct.Transport.RoundTrip(r)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -39,11 +39,11 @@ func (m *tamperer) RoundTrip(r *http.Request) (*http.Response, error) {
 		query.Set("code", m.inject)
 		r.URL.RawQuery = query.Encode()
 	}
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	resp, err := direct.Transport.RoundTrip(r)
 	if err != nil || !m.reload {
 		return resp, err
 	}
-	again, err := http.DefaultTransport.RoundTrip(r.Clone(r.Context()))
+	again, err := direct.Transport.RoundTrip(r.Clone(r.Context()))
 	if err != nil {
 		_ = resp.Body.Close()
 		return nil, err

@@ -10,13 +10,17 @@ import (
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
 )
 
+// direct is the tests' own client: httptest closes the connections of the
+// default one whenever any test server ends.
+var direct = &http.Client{Transport: &http.Transport{}}
+
 // status returns the status a URL is answered with, or 0 if nobody answers.
 func status(ctx context.Context, address string) int {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return 0
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := direct.Do(req)
 	if err != nil {
 		return 0
 	}
@@ -31,7 +35,7 @@ func getJSON(ctx context.Context, t *testing.T, address string, out any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := direct.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +59,7 @@ func whoami(ctx context.Context, t *testing.T, mcpURL, token string) *http.Respo
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Accept", "application/json, text/event-stream")
 	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := direct.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ type backend struct {
 // needs none, and the tools say that they do.
 func NewBackend(api string, client *http.Client) http.Handler {
 	if client == nil {
-		client = &http.Client{Timeout: 10 * time.Second}
+		client = &http.Client{Transport: transportOr(nil), Timeout: 10 * time.Second}
 	}
 	b := &backend{api: api, client: client}
 	server := mcp.NewServer(&mcp.Implementation{Name: "demo-music", Title: "Demo Music", Version: "1.0.0"}, nil)

@@ -38,7 +38,7 @@ func (i *injector) RoundTrip(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
 		req.Header.Set("Authorization", "Bearer "+i.token)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
+	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
 	if err == nil {
 		i.last = resp.StatusCode
 	}

@@ -39,15 +39,25 @@ type Browser struct {
 }
 
 // NewBrowser returns a browser with an empty cookie jar that answers forms
-// with fill. A nil transport means http.DefaultTransport.
+// with fill. A nil transport means one of its own.
 func NewBrowser(fill Fill, transport http.RoundTripper) *Browser {
 	jar, _ := cookiejar.New(nil) // fails for no options that exist
 	return &Browser{fill: fill, client: &http.Client{
-		Transport: transport,
+		Transport: transportOr(transport),
 		Jar:       jar,
 		// Redirects are followed by Visit, which must see each before it is fetched.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
+}
+
+// transportOr returns t, or a transport of its own if t is nil. The default one
+// is shared with all of a test binary, where closing any test server closes its
+// connections.
+func transportOr(t http.RoundTripper) http.RoundTripper {
+	if t == nil {
+		return &http.Transport{IdleConnTimeout: requestTimeout}
+	}
+	return t
 }
 
 // Visit opens address and goes on from page to page until one leads to a URL

@@ -37,7 +37,7 @@ type Check struct {
 	// operator would.
 	EndGrants func(context.Context) error
 
-	Transport http.RoundTripper // nil: http.DefaultTransport
+	Transport http.RoundTripper // nil: one of its own
 	Now       func() time.Time  // nil: time.Now; only measures
 }
 
@@ -83,10 +83,7 @@ func (c *Check) visit(tenant CheckTenant, now func() time.Time) (*visit, error) 
 	if !ok {
 		return nil, fmt.Errorf("check: the upstream knows nobody named %q", tenant.Login)
 	}
-	next := c.Transport
-	if next == nil {
-		next = http.DefaultTransport
-	}
+	next := transportOr(c.Transport)
 	return &visit{check: c, tenant: tenant, user: user, trace: &trace{next: next, now: now}}, nil
 }
 

@@ -30,7 +30,7 @@ type Options struct {
 	ClientSecret string // of that client; empty for a public one
 
 	ProtocolVersion string            // MCP revision; empty: the newest
-	Transport       http.RoundTripper // nil: http.DefaultTransport
+	Transport       http.RoundTripper // nil: one of its own
 }
 
 // Client is an MCP client connected to a tenant. It logs in when the server
@@ -44,7 +44,7 @@ type Client struct {
 // discovery, registration, PKCE, exchange and refresh; browser stands in for
 // the person at the screen. The caller closes the client.
 func Connect(ctx context.Context, mcpURL string, browser *Browser, opts Options) (*Client, error) {
-	httpClient := &http.Client{Transport: opts.Transport, Timeout: requestTimeout}
+	httpClient := &http.Client{Transport: transportOr(opts.Transport), Timeout: requestTimeout}
 	tokens := &tokenSource{client: httpClient}
 	handler, err := auth.NewAuthorizationCodeHandler(handlerConfig(browser, opts, tokens))
 	if err != nil {

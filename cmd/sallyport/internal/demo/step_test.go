@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +43,7 @@ func TestRunStepsPrintsEachWithItsTime(t *testing.T) {
 func TestTraceKeepsNoQueryAndGroupsPhases(t *testing.T) {
 	t.Parallel()
 	server := pages(t)
-	tr := &trace{next: http.DefaultTransport, now: time.Now}
+	tr := &trace{next: transportOr(nil), now: time.Now}
 	if _, err := NewBrowser(SignIn("ada"), tr).Visit(t.Context(), server.URL+"/authorize?code=secret", isCallback); err != nil {
 		t.Fatal(err)
 	}
