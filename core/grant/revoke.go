@@ -33,8 +33,8 @@ func (s *Store) Revoke(ctx context.Context, t *tenant.Tenant, text, clientID str
 		return nil, err
 	}
 	l, err := s.live(t, tok, rec)
-	if err != nil { //nolint:nilerr // the grant has ended; an unreadable credential cannot be ended upstream
-		return &Live{ID: tok.id(), Record: rec, secret: tok.grantSecret()}, nil
+	if err != nil {
+		return &Live{ID: tok.id(), Record: rec, secret: tok.grantSecret()}, nil //nolint:nilerr // the grant has ended; an unreadable credential cannot be ended upstream
 	}
 	return l, nil
 }
