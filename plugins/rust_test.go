@@ -277,8 +277,9 @@ func BenchmarkRustAuthorize(b *testing.B) {
 	}
 }
 
-// BenchmarkRustStep is one call of the module in Rust, each in a fresh
-// instance: the document with the upstream's answers so far.
+// BenchmarkRustStep is one call of the module in Rust, pooled with fuel and
+// reset as the host runs it, and in a fresh instance of a bare runtime: the
+// document with the upstream's answers so far.
 func BenchmarkRustStep(b *testing.B) {
 	guest := newBare(b, discordBytes(b))
 	transcript, err := os.ReadFile(filepath.Join(discordDir, "testdata", "exchange.txtar"))
@@ -293,8 +294,19 @@ func BenchmarkRustStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	module, err := rustHost(b).Lookup("discord")
+	if err != nil {
+		b.Fatal(err)
+	}
 	for i := 0; i < len(docs); i += 2 {
-		b.Run(fmt.Sprintf("%d", i/2), func(b *testing.B) {
+		b.Run(fmt.Sprintf("pooled/%d", i/2), func(b *testing.B) {
+			for b.Loop() {
+				if _, _, err := module.run(b.Context(), docs[i], system()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("fresh/%d", i/2), func(b *testing.B) {
 			for b.Loop() {
 				if _, err := guest.call(b.Context(), docs[i]); err != nil {
 					b.Fatal(err)
