@@ -151,12 +151,6 @@ func (r *Keyring) Open(p Purpose, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// Stale tells whether sealed was made with a key that is not the newest.
-func (r *Keyring) Stale(sealed []byte) bool {
-	k, ok := r.keyFor(sealed)
-	return !ok || k.id != r.keys[0].id
-}
-
 // MAC returns an HMAC-SHA256 over sealed under the key that sealed it, or
 // ErrOpen if the ring has lost that key. With it a secret can belong to a
 // sealed value without being kept anywhere.

@@ -47,13 +47,6 @@ func (s *Set) Len() int { return len(s.byName) }
 // Get returns the tenant of that name, or nil.
 func (s *Set) Get(name string) *Tenant { return s.byName[name] }
 
-// All calls f for every tenant, in no order.
-func (s *Set) All(f func(*Tenant)) {
-	for _, t := range s.byName {
-		f(t)
-	}
-}
-
 // Lookup finds the tenant that a request's Host header and URL path address,
 // and the path that remains below the tenant: "/music/token" is "/token" of
 // the tenant at /music, and "/.well-known/oauth-authorization-server/music",

@@ -21,10 +21,6 @@ const (
 	Bug                 Kind = "bug"                  // the provider is at fault
 )
 
-// Transient tells whether the same call may succeed later without anybody
-// acting.
-func (k Kind) Transient() bool { return k == RateLimited || k == Unavailable }
-
 // Error is a failed conversation.
 type Error struct {
 	Kind       Kind
