@@ -209,6 +209,11 @@ type Lifetimes struct {
 	// Grant, counted anew at each refresh; at least as long as access.
 	Refresh time.Duration `koanf:"refresh" default:"720h" min:"1h" max:"8760h"`
 
+	// Grant, counted once from the login: after that the user logs in again,
+	// however often the client refreshed. Made shorter, it counts for the grants
+	// there are.
+	Absolute time.Duration `koanf:"absolute" default:"8760h" min:"1h" max:"87600h"`
+
 	// How long a refresh token just rotated is answered again instead of being
 	// taken for theft.
 	ReuseWindow time.Duration `koanf:"reuse_window" default:"2m" min:"1s" max:"10m"`

@@ -259,7 +259,8 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	t.Redirects.AnyHTTPS = c.Redirects.AnyHTTPS
 	t.ClientDocuments = tenant.ClientDocuments{Off: c.CIMD == "off", Hosts: c.CIMDHosts}
 	l := &t.Lifetimes
-	l.Code, l.Access, l.Refresh, l.ReuseWindow = c.Lifetimes.Code, c.Lifetimes.Access, c.Lifetimes.Refresh, c.Lifetimes.ReuseWindow
+	l.Code, l.Access, l.ReuseWindow = c.Lifetimes.Code, c.Lifetimes.Access, c.Lifetimes.ReuseWindow
+	l.Refresh, l.Absolute = c.Lifetimes.Refresh, c.Lifetimes.Absolute
 	return t, nil
 }
 

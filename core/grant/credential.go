@@ -113,7 +113,7 @@ func held(holder string, f func(*Record) error) func(*Record) error {
 // change updates a grant without moving its end.
 func (s *Store) change(ctx context.Context, t *tenant.Tenant, l *Live, f func(*Record) error) (*Live, error) {
 	rec, err := s.records.Update(ctx, t.Name, l.ID, func(r *Record) (time.Duration, error) {
-		left := r.Expires.Sub(s.now())
+		left := r.ends(t).Sub(s.now())
 		if left <= 0 {
 			return 0, refuse(Gone)
 		}

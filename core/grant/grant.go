@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // State is the stage of a grant's life. A grant that ended is deleted.
@@ -55,6 +56,15 @@ type Record struct {
 	Lease      *Lease    `json:"lease,omitempty"`   // who is renewing the credential
 	Credential []byte    `json:"cred"`              // sealed upstream.Credential
 	Journal    []byte    `json:"journal,omitempty"` // sealed answers of an unfinished renewal
+}
+
+// ends is when the grant is over at its tenant as it is now: an absolute
+// lifetime that was made shorter counts for the grants of before, too.
+func (r *Record) ends(t *tenant.Tenant) time.Time {
+	if last := r.Created.Add(t.Lifetimes.Absolute); last.Before(r.Expires) {
+		return last
+	}
+	return r.Expires
 }
 
 // Lease is the right to renew the credential, for one process and a while.

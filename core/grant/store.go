@@ -103,6 +103,9 @@ func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Pre
 		if expired != nil {
 			return 0, expired
 		}
+		if s.over(r, t) {
+			return 0, refuse(Gone)
+		}
 		if err := r.checkCode(p); err != nil {
 			return 0, err
 		}
@@ -135,6 +138,8 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 			return 0, refuse(WrongClient)
 		case r.State != Active:
 			return 0, refuse(NotActive)
+		case s.over(r, t):
+			return 0, refuse(Gone)
 		}
 		if err := r.checkResource(p.Resources); err != nil {
 			return 0, err
@@ -179,6 +184,8 @@ func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string
 		return nil, err
 	case rec.State != Active:
 		return nil, refuse(NotActive)
+	case s.over(&rec, t):
+		return nil, refuse(Gone)
 	case !t.Accepts(rec.Resource):
 		return nil, refuse(WrongResource)
 	}
@@ -218,22 +225,27 @@ func (s *Store) update(ctx context.Context, t *tenant.Tenant, tok token, f func(
 	return rec, err
 }
 
-// extend moves the grant's end and returns its time to live from now.
+// over tells whether the grant has come to its end.
+func (s *Store) over(r *Record, t *tenant.Tenant) bool { return !s.now().Before(r.ends(t)) }
+
+// extend moves the grant's end, which its absolute lifetime bounds, and returns
+// its time to live from now.
 func (s *Store) extend(r *Record, t *tenant.Tenant) time.Duration {
 	r.LastUsed = s.now()
 	r.Expires = r.LastUsed.Add(t.Lifetimes.Refresh)
-	return t.Lifetimes.Refresh
+	r.Expires = r.ends(t)
+	return r.Expires.Sub(r.LastUsed)
 }
 
 // issue mints the pair that belongs to the record's generation.
 func (s *Store) issue(t *tenant.Tenant, tok token, rec Record) *Tokens {
 	tok.generation = rec.Generation
 	access, refresh := tok, tok
+	refresh.expires = rec.ends(t)
 	access.expires = s.now().Add(t.Lifetimes.Access)
-	if access.expires.After(rec.Expires) {
-		access.expires = rec.Expires
+	if access.expires.After(refresh.expires) {
+		access.expires = refresh.expires
 	}
-	refresh.expires = rec.Expires
 	return &Tokens{
 		Access:    s.mint(Access, t.Name, access),
 		Refresh:   s.mint(Refresh, t.Name, refresh),

@@ -67,6 +67,7 @@ type Lifetimes struct {
 	Code        time.Duration // authorization code
 	Access      time.Duration // access token
 	Refresh     time.Duration // grant, counted anew at each refresh
+	Absolute    time.Duration // grant, counted once, from the login: no refresh moves it
 	ReuseWindow time.Duration // how long a refresh token just rotated is answered again instead of being taken for theft
 }
 
@@ -77,6 +78,7 @@ func DefaultLifetimes() Lifetimes {
 		Code:        5 * time.Minute,
 		Access:      24 * time.Hour,
 		Refresh:     30 * 24 * time.Hour,
+		Absolute:    365 * 24 * time.Hour,
 		ReuseWindow: 2 * time.Minute,
 	}
 }
@@ -154,7 +156,7 @@ func (t *Tenant) validate() error {
 		}
 	}
 	l := t.Lifetimes
-	if min(l.Session, l.Code, l.Access, l.Refresh) <= 0 || l.ReuseWindow < 0 {
+	if min(l.Session, l.Code, l.Access, l.Refresh, l.Absolute) <= 0 || l.ReuseWindow < 0 {
 		return fmt.Errorf("tenant %s: every lifetime must be positive", t.Name)
 	}
 	return nil
