@@ -42,6 +42,7 @@ pages: need-chromium need-node ## a picture of every page, in bin/pages
 lint: ## gofmt, go vet, golangci-lint, tidy modules
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run: gofmt -w on these'; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags faults ./cmd/sallyport
 	$(LINT) run ./...
 	$(GO) -C cmd/sallyport/e2e/fosite vet .
 	$(GO) mod tidy -diff

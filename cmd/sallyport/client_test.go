@@ -50,7 +50,7 @@ func TestClientBlock(t *testing.T) {
 	}
 	block := func(args ...string) (code int, out, errs string) {
 		var stdout, stderr bytes.Buffer
-		code = run(t.Context(), append([]string{"client", "block", "-c", file}, args...), system{&stdout, &stderr, nil})
+		code = run(t.Context(), append([]string{"client", "block", "-c", file}, args...), system{out: &stdout, err: &stderr})
 		return code, stdout.String(), stderr.String()
 	}
 

@@ -24,7 +24,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], system{os.Stdout, os.Stderr, os.Environ()})
+	code := run(ctx, os.Args[1:], system{out: os.Stdout, err: os.Stderr, environ: os.Environ(), faults: newFaults(os.Environ())})
 	stop()
 	os.Exit(code)
 }
@@ -33,6 +33,7 @@ func main() {
 type system struct {
 	out, err io.Writer
 	environ  []string
+	faults   faults
 }
 
 // failure marks errors of a verb that ran, as against a wrong command line.

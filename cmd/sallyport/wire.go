@@ -34,6 +34,7 @@ import (
 // listener.
 type deployment struct {
 	cfg     *config.Config
+	faults  faults
 	log     hclog.Logger
 	fetch   *fetch.Client // for everything but backends
 	store   store.Driver
@@ -63,7 +64,7 @@ func loadConfig(cmd *cobra.Command, sys system, files []string) (*config.Config,
 // assemble opens everything a configuration names. It reports all that is
 // wrong at once and leaves nothing open then.
 func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deployment, err error) {
-	d = &deployment{cfg: cfg}
+	d = &deployment{cfg: cfg, faults: sys.faults}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.refused(), d.close())
@@ -90,7 +91,7 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	if err != nil {
 		return d, err
 	}
-	d.server, err = core.New(core.Config{Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog, Fetch: d.fetch})
+	d.server, err = core.New(core.Config{Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog, Fetch: d.fetch, Now: sys.faults.now})
 	return d, err
 }
 
@@ -145,7 +146,7 @@ func openKeys(texts []config.Secret) (*seal.Keyring, error) {
 func (d *deployment) openStore(ctx context.Context) (err error) {
 	address := d.cfg.Store.Reveal()
 	if path, ok := strings.CutPrefix(address, "bolt://"); ok {
-		d.store, err = bolt.Open(ctx, bolt.Config{Path: path})
+		d.store, err = bolt.Open(ctx, bolt.Config{Path: path, Now: d.faults.now})
 	} else {
 		d.store, err = redis.Open(ctx, address)
 	}
@@ -169,6 +170,7 @@ func (d *deployment) openPlugins(ctx context.Context, sys system) (err error) {
 		Fetch:    d.fetch,
 		Logger:   d.log.Named("plugins"),
 		Observer: d.signals,
+		Now:      d.faults.now,
 	})
 	if err != nil {
 		return err
@@ -272,5 +274,8 @@ func (d *deployment) provider(ctx context.Context, name, issuer string, c config
 	if errors.Is(err, plugins.ErrNotFound) {
 		return nil, fmt.Errorf("provider: %w; plugins/dir: %s", err, d.cfg.Plugins.Dir)
 	}
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	return d.faults.provider(p), nil
 }
