@@ -1,75 +1,36 @@
 package client
 
 import (
-	"container/list"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/sallyport/sallyport/core/limit"
 )
 
-// How often this process asks addresses that are not known to be good. The
-// limit for a host keeps us from being used against it, the one for a tenant
-// from being used to look for hosts.
-const (
-	hostEvery, hostBurst     = time.Second, 10
-	tenantEvery, tenantBurst = 200 * time.Millisecond, 30
-	maxHosts                 = 4096
-
-	// Deletions are limited because each leaves a record behind.
-	deleteEvery, deleteBurst = 6 * time.Second, 20
-)
-
-// limits bounds fetches for each host and for each tenant, and deletions.
+// limits bounds how often this process asks addresses that are not known to be
+// good. The limit for a host keeps us from being used against it, the one for a
+// tenant from being used to look for hosts, and from making us forget hosts by
+// naming others. Deletions are limited because each leaves a record behind.
 type limits struct {
-	now       func() time.Time
-	mu        sync.Mutex
-	tenants   map[string]*rate.Limiter // as many as there are tenants
-	deletions map[string]*rate.Limiter // likewise
-	hosts     map[string]*list.Element // of *hostLimit
-	order     *list.List               // last used first
+	hosts, tenants, deletions *limit.Limiter
 }
 
-type hostLimit struct {
-	host string
-	*rate.Limiter
-}
+// hostBurst is how many fetches a host sees at once; one a second follows.
+const hostBurst = 10
 
 func newLimits(now func() time.Time) *limits {
-	return &limits{now: now, tenants: map[string]*rate.Limiter{}, deletions: map[string]*rate.Limiter{}, hosts: map[string]*list.Element{}, order: list.New()}
+	const maxHosts, maxTenants = 1 << 12, 1 << 16
+	return &limits{
+		hosts:     limit.New(limit.Rate{Events: hostBurst, Per: hostBurst * time.Second}, maxHosts, now),
+		tenants:   limit.New(limit.Rate{Events: 30, Per: 6 * time.Second}, maxTenants, now),
+		deletions: limit.New(limit.Rate{Events: 20, Per: 2 * time.Minute}, maxTenants, now),
+	}
 }
 
-// allow counts one fetch. Forgetting the host that was idle longest gives it a
-// new burst; the tenant's limit bounds how fast hosts can be made to pass.
+// allow counts one fetch.
 func (l *limits) allow(tenant, host string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := l.now()
-	if !allowTenant(l.tenants, tenant, now, tenantEvery, tenantBurst) {
+	if ok, _ := l.tenants.Allow(tenant); !ok {
 		return false
 	}
-	at, ok := l.hosts[host]
-	if !ok {
-		at = l.order.PushFront(&hostLimit{host, rate.NewLimiter(rate.Every(hostEvery), hostBurst)})
-		l.hosts[host] = at
-		if l.order.Len() > maxHosts {
-			delete(l.hosts, l.order.Remove(l.order.Back()).(*hostLimit).host)
-		}
-	}
-	l.order.MoveToFront(at)
-	return at.Value.(*hostLimit).AllowN(now, 1)
-}
-
-// allowDeletion counts one deletion.
-func (l *limits) allowDeletion(tenant string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return allowTenant(l.deletions, tenant, l.now(), deleteEvery, deleteBurst)
-}
-
-func allowTenant(limiters map[string]*rate.Limiter, tenant string, now time.Time, every time.Duration, burst int) bool {
-	if limiters[tenant] == nil {
-		limiters[tenant] = rate.NewLimiter(rate.Every(every), burst)
-	}
-	return limiters[tenant].AllowN(now, 1)
+	ok, _ := l.hosts.Allow(host)
+	return ok
 }

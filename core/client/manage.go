@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/sallyport/sallyport/core/grant"
@@ -37,11 +36,8 @@ const deletedFor = 400 * 24 * time.Hour
 
 // Delete ends a registration that Manage returned (RFC 7592 §2.3).
 func (g *Registry) Delete(ctx context.Context, t *tenant.Tenant, reg *Registered) error {
-	if !g.limits.allowDeletion(t.Name) {
-		return &oauth.Error{
-			Code: oauth.TemporarilyUnavailable, Status: http.StatusTooManyRequests, RetryAfter: retryAfter,
-			Description: "too many registrations are being deleted; try again in a minute",
-		}
+	if ok, wait := g.limits.deletions.Allow(t.Name); !ok {
+		return oauth.TooMany("too many registrations are being deleted", wait)
 	}
 	return g.Block(ctx, t, reg.ID, deletedFor)
 }

@@ -35,6 +35,15 @@ func Unavailable(cause error) *Error {
 	}
 }
 
+// TooMany refuses one request too many (RFC 6585 §4). Like Unavailable it is no
+// judgement of what the request showed: a client that waits loses nothing.
+func TooMany(what string, wait time.Duration) *Error {
+	return &Error{
+		Code: TemporarilyUnavailable, Status: http.StatusTooManyRequests, RetryAfter: wait,
+		Description: fmt.Sprintf("%s; try again in %d seconds", what, seconds(wait)),
+	}
+}
+
 // Error is for the log.
 func (e *Error) Error() string {
 	s := string(e.Code) + ": " + e.Description
@@ -140,10 +149,13 @@ func (e *Error) wire() map[string]string {
 
 func retryAfter(w http.ResponseWriter, e *Error) {
 	if e.RetryAfter > 0 {
-		seconds := int64((e.RetryAfter + time.Second - 1) / time.Second)
-		w.Header().Set("Retry-After", strconv.FormatInt(seconds, 10))
+		w.Header().Set("Retry-After", strconv.FormatInt(seconds(e.RetryAfter), 10))
 	}
 }
+
+// seconds is d in whole seconds, rounded up: who comes that much later is not
+// too early.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 // clean keeps the characters RFC 6749 §5.2 allows in error_description: ASCII
 // without quotation mark and backslash.
