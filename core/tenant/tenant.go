@@ -33,6 +33,10 @@ type Tenant struct {
 	ClientDocuments ClientDocuments
 	Redirects       oauth.RedirectPolicy
 	Lifetimes       Lifetimes
+	// Anonymous are the MCP methods that need no token. None: all do.
+	Anonymous []string
+	// Tools are the scopes a tool needs, of those offered, by the tool's name.
+	Tools map[string][]string
 }
 
 // Client is an OAuth client that the operator wrote into the config.

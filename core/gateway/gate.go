@@ -1,0 +1,228 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/credential"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// gate decides who may go on, whichever way the request then takes: through
+// the proxy, or past it after a forward-auth question.
+type gate struct {
+	grants *grant.Store
+	keeper *credential.Keeper
+	audit  *audit.Log
+}
+
+// facts is what the gate looks at in a request.
+type facts struct {
+	authorization []string // the header's values
+	query         string   // of the URL, as it was sent
+	// messages tells what the request asks for. It is called once at most, and
+	// only where the tenant's policy depends on it. Nil or no messages: a
+	// request that is no message, such as one for a stream.
+	messages func() ([]message, error)
+}
+
+// message is what policy looks at in one JSON-RPC message.
+type message struct {
+	method string // empty: a response
+	tool   string // of tools/call
+}
+
+// pass is the gate's yes. The zero value admits without a user.
+type pass struct {
+	live *grant.Live
+	cred *upstream.Credential
+}
+
+// anonymous tells whether nobody is behind the request.
+func (p *pass) anonymous() bool { return p.live == nil }
+
+// refusal is the gate's no.
+type refusal struct {
+	fault  *oauth.Error // nil: no credentials were sent, the start of every login
+	scopes []string     // for the challenge
+	reason string       // for the audit log
+}
+
+// Error is for the log.
+func (r *refusal) Error() string {
+	if r.fault == nil {
+		return "gateway: no token"
+	}
+	return r.fault.Error()
+}
+
+// decide admits a request, anonymously or as a user whose upstream credential
+// is good, or refuses it. Every error is a *refusal, and is audited unless it
+// only says that there was no token.
+func (g *gate) decide(ctx context.Context, t *tenant.Tenant, f facts) (*pass, error) {
+	p, err := g.admit(ctx, t, f)
+	if err == nil {
+		return p, nil
+	}
+	no := refuse(t, err)
+	if no.fault != nil {
+		event := audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: no.reason}
+		if p != nil {
+			event.Grant, event.Subject, event.Client = p.live.ID, p.live.Record.Subject, p.live.Record.ClientHash
+		}
+		g.audit.Record(ctx, event)
+	}
+	return nil, no
+}
+
+// admit returns a pass beside an error where it knows whose request it refuses.
+func (g *gate) admit(ctx context.Context, t *tenant.Tenant, f facts) (*pass, error) {
+	token, err := f.bearer()
+	if err != nil {
+		return nil, err
+	}
+	if token == "" {
+		return &pass{}, f.anonymous(t)
+	}
+	live, err := g.grants.Verify(ctx, t, token)
+	if err != nil {
+		return nil, err
+	}
+	p := &pass{live: live}
+	if err := f.covered(t, live.Record.Scopes); err != nil {
+		return p, err
+	}
+	p.cred, err = g.keeper.Fresh(ctx, t, live)
+	return p, err
+}
+
+// errNoToken is a request that needs a token and came without.
+var errNoToken = errors.New("gateway: no token")
+
+// bearer returns the token of the Authorization header, or "" if there is no
+// such header. The query string is not looked at, except to say so (OAuth 2.1
+// §5.2).
+func (f facts) bearer() (string, error) {
+	if strings.Contains(f.query, "access_token=") {
+		return "", oauth.Errorf(oauth.InvalidRequest, "send the access token in the Authorization header, never in the URL")
+	}
+	switch len(f.authorization) {
+	case 0:
+		return "", nil
+	case 1:
+	default:
+		return "", oauth.Errorf(oauth.InvalidRequest, "send one Authorization header")
+	}
+	scheme, token, _ := strings.Cut(f.authorization[0], " ")
+	if token = strings.TrimSpace(token); token == "" || !strings.EqualFold(scheme, "Bearer") {
+		return "", errNoToken // RFC 6750 §3.1: another scheme is no bearer credential
+	}
+	return token, nil
+}
+
+// anonymous tells whether everything that is asked for may be had without a
+// token.
+func (f facts) anonymous(t *tenant.Tenant) error {
+	if len(t.Anonymous) == 0 || f.messages == nil {
+		return errNoToken
+	}
+	messages, err := f.messages()
+	if err != nil {
+		return err
+	}
+	for _, m := range messages {
+		if !slices.Contains(t.Anonymous, m.method) {
+			return errNoToken
+		}
+	}
+	if len(messages) == 0 {
+		return errNoToken
+	}
+	return nil
+}
+
+// covered tells whether the granted scopes suffice for the tools that are
+// called.
+func (f facts) covered(t *tenant.Tenant, granted []string) error {
+	if len(t.Tools) == 0 || f.messages == nil {
+		return nil
+	}
+	messages, err := f.messages()
+	if err != nil {
+		return err
+	}
+	// RFC 6750 §3.1 wants all that the request needs, and a client that asks
+	// for just that must not lose what it has: so both, in one challenge.
+	all := granted
+	for _, m := range messages {
+		for _, scope := range t.Tools[m.tool] {
+			if !slices.Contains(all, scope) {
+				all = append(slices.Clip(all), scope)
+			}
+		}
+	}
+	if len(all) == len(granted) {
+		return nil
+	}
+	return &refusal{
+		fault:  oauth.Errorf(oauth.InsufficientScope, "this tool needs more scope than was granted"),
+		scopes: all, reason: string(oauth.InsufficientScope),
+	}
+}
+
+// refuse makes a refusal of whatever stopped a request. Only a dead token is
+// invalid_token: it makes the client log in again.
+func refuse(t *tenant.Tenant, err error) *refusal {
+	if no, ok := errors.AsType[*refusal](err); ok {
+		return no
+	}
+	no := &refusal{scopes: t.Offered()}
+	switch reason := grant.ReasonOf(err); {
+	case errors.Is(err, errNoToken):
+	case reason != "":
+		no.fault, no.reason = invalidToken(err), string(reason)
+	case errors.Is(err, credential.ErrDead):
+		no.fault, no.reason = invalidToken(err), "upstream_dead"
+	default:
+		no.fault = wire(err)
+		no.reason = string(no.fault.Code)
+	}
+	return no
+}
+
+func invalidToken(cause error) *oauth.Error {
+	return &oauth.Error{Code: oauth.InvalidToken, Description: "the access token is invalid or expired", Cause: cause}
+}
+
+// wire is what a client is told of trouble that is not its token's.
+func wire(err error) *oauth.Error {
+	if fault, ok := errors.AsType[*oauth.Error](err); ok {
+		return fault
+	}
+	if _, ok := errors.AsType[*upstream.Error](err); ok {
+		return upstream.ToOAuth(err)
+	}
+	return oauth.Unavailable(err)
+}
+
+// write answers with the refusal. What is our own trouble it returns for the
+// server to log and write: the token is good, so that is no challenge.
+func (r *refusal) write(w http.ResponseWriter, t *tenant.Tenant) error {
+	challenge := oauth.Challenge{ResourceMetadata: t.ResourceMetadata(), Scopes: r.scopes}
+	switch {
+	case r.fault == nil:
+		challenge.Write(w, nil)
+	case r.fault.StatusCode() >= http.StatusInternalServerError:
+		return r.fault
+	default:
+		challenge.Write(w, r.fault)
+	}
+	return nil
+}
