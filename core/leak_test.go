@@ -61,6 +61,7 @@ func TestNoErrorTellsOfTheInside(t *testing.T) {
 		"/music/mcp?access_token=" + tokens.Access, "/.well-known/none/music",
 		with("client_id", "sp_cl_AAAA"), with("client_id", tokens.ClientID+"A"), with("client_id", "%00"), with("redirect_uri", "javascript:alert(1)"),
 		with("redirect_uri", "http://127.0.0.1:1\\@x"), with("code_challenge", "x"), with("resource", "://"), with("response_type", "x"),
+		with("request_uri", "urn:ietf:params:oauth:request_uri:AAAA"), with("request_uri", "https://127.0.0.1/x"),
 	} {
 		wantNoLeak(t, "GET "+target, s.Get(t, user, target))
 	}
@@ -82,6 +83,9 @@ func TestNoErrorTellsOfTheInside(t *testing.T) {
 		{"/music/introspect", nil},
 		{"/music/introspect", url.Values{"client_id": {tokens.ClientID}, "token": {tokens.Access}}},
 		{"/music/token", url.Values{"grant_type": {"urn:ietf:params:oauth:grant-type:token-exchange"}, "subject_token": {tokens.Access}}},
+		{"/music/par", nil},
+		{"/music/par", url.Values{"client_id": {"sp_cl_AAAA"}}},
+		{"/music/par", url.Values{"client_id": {tokens.ClientID}, "request_uri": {"urn:ietf:params:oauth:request_uri:AAAA"}}},
 		{"/music/consent", nil},
 		{"/music/consent", url.Values{"request": {"%%%"}}},
 		{"/music/consent", url.Values{"request": {strings.Repeat("A", 300)}, "decision": {"approve"}}},

@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -163,11 +164,13 @@ func TestNothingRedirectsBeforeClientAndRedirectURIAreKnown(t *testing.T) {
 	}
 }
 
-func TestFaultyAuthorizationRequestsGoBackToTheClient(t *testing.T) {
-	t.Parallel()
-	s := coretest.New(t)
-	id := s.Register(t, "music")
-	for what, c := range map[string]struct {
+// faulty are authorization requests whose client and redirect URI are right,
+// by what is wrong with the rest, and the error they get.
+func faulty(s *coretest.Server) map[string]struct {
+	change url.Values
+	code   string
+} {
+	return map[string]struct {
 		change url.Values
 		code   string
 	}{
@@ -177,12 +180,19 @@ func TestFaultyAuthorizationRequestsGoBackToTheClient(t *testing.T) {
 		"PKCE without method":       {url.Values{"code_challenge_method": nil}, "invalid_request"},
 		"plain PKCE":                {url.Values{"code_challenge_method": {"plain"}}, "invalid_request"},
 		"the implicit grant":        {url.Values{"response_type": {"token"}}, "unsupported_response_type"},
+		"an answer by form":         {url.Values{"response_mode": {"form_post"}}, "invalid_request"},
+		"a request object":          {url.Values{"request": {"eyJhbGciOiJub25lIn0.e30."}}, "request_not_supported"},
 		"a repeated code_challenge": {url.Values{"code_challenge": {"a", "b"}}, "invalid_request"},
-	} {
+	}
+}
+
+func TestFaultyAuthorizationRequestsGoBackToTheClient(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t)
+	id := s.Register(t, "music")
+	for what, c := range faulty(s) {
 		q := s.AuthorizeQuery("music", id)
-		for name, value := range c.change {
-			q[name] = value
-		}
+		maps.Copy(q, c.change)
 		to, answer := s.Get(t, nil, "/music/authorize?"+q.Encode()).Location(t)
 		if to != coretest.ClientCallback || answer.Get("error") != c.code {
 			t.Errorf("%s: sent to %s with %v, want %s", what, to, answer, c.code)
@@ -269,11 +279,9 @@ func TestConsentFormBelongsToTheBrowserThatSawIt(t *testing.T) {
 	s := coretest.New(t)
 	id := s.Register(t, "music")
 	page := s.Get(t, s.Browser(), "/music/authorize?"+s.AuthorizeQuery("music", id).Encode())
-	_, after, _ := strings.Cut(page.Body, `name="request" value="`)
-	form, _, _ := strings.Cut(after, `"`)
 	victim := s.Browser()
 	s.Get(t, victim, "/music/authorize?"+s.AuthorizeQuery("music", id).Encode())
-	a := s.PostForm(t, victim, "/music/consent", url.Values{"request": {form}, "decision": {"approve"}})
+	a := s.PostForm(t, victim, "/music/consent", url.Values{"request": {s.Form(t, page)}, "decision": {"approve"}})
 	if a.Status != http.StatusBadRequest || strings.Contains(a.Body, "upstream-login") {
 		t.Errorf("a form from another browser: %d %s", a.Status, a.Body)
 	}

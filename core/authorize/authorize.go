@@ -1,8 +1,9 @@
-// Package authorize is the authorization endpoint: it decides whether a
-// request is valid and puts the question to the user. It owns the order of the
-// checks, above all that nothing redirects before client and redirect URI are
-// known to belong together; it leaves the user's answer to package consent and
-// the way back to package callback.
+// Package authorize is the authorization endpoint and the one where requests
+// to it are pushed ahead (RFC 9126): it decides whether a request is valid and
+// puts the question to the user. It owns the order of the checks, above all that
+// nothing redirects before client and redirect URI are known to belong together;
+// it leaves the user's answer to package consent and the way back to package
+// callback.
 package authorize
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
-// Endpoint answers /authorize.
+// Endpoint answers /authorize and /par.
 type Endpoint struct {
 	Clients  *client.Registry
 	Sessions *session.Store
@@ -28,12 +29,19 @@ type Endpoint struct {
 	ConsentPath string
 }
 
-// Routes returns the endpoint's routes.
+// Routes returns the endpoint's routes. RFC 9126 §5 has no member for how
+// clients authenticate at /par: as at the token endpoint.
 func (e *Endpoint) Routes() []tenant.Route {
-	return []tenant.Route{{
-		Path: "/authorize", Methods: []string{http.MethodGet}, Advertise: "authorization_endpoint",
-		Audience: tenant.People, Handle: e.authorize,
-	}}
+	return []tenant.Route{
+		{
+			Path: "/authorize", Methods: []string{http.MethodGet}, Advertise: "authorization_endpoint",
+			Audience: tenant.People, Handle: e.authorize,
+		},
+		{
+			Path: "/par", Methods: []string{http.MethodPost}, Advertise: "pushed_authorization_request_endpoint",
+			Audience: tenant.Programs, Handle: e.push,
+		},
+	}
 }
 
 func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
@@ -41,17 +49,26 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request, t *tenant.T
 
 	// Until client and redirect URI are known to belong together, errors stay
 	// on a page of ours (RFC 6749 §4.1.2.1).
-	c, target, err := e.whoAndWhere(r, t, params)
+	c, target, pushed, err := e.whoAndWhere(r, t, params)
 	if err != nil {
 		e.audit(r, t, params.Get("client_id"), err)
 		return err
 	}
 
 	// From here on the client learns of everything, with iss and its state.
-	req, err := validate(t, c, target, params, paramsErr)
+	var req session.Request
+	switch {
+	case pushed != nil: // RFC 9101 §6.3: nothing beside it counts
+		req = *pushed
+		req.Scopes = oauth.GrantScopes(req.Scopes, t.Offered()) // RFC 9126 §4: by the policy of now
+	case paramsErr != nil:
+		req.State, err = params.Get("state"), paramsErr
+	default:
+		req, err = validate(t, c, target, params)
+	}
 	if err != nil {
 		e.audit(r, t, c.ID, err)
-		target.Redirect(w, oauth.AuthorizationResponse{Issuer: t.Issuer, State: params.Get("state"), Err: oauth.AsError(err)})
+		target.Redirect(w, oauth.AuthorizationResponse{Issuer: t.Issuer, State: req.State, Err: oauth.AsError(err)})
 		return nil
 	}
 	form, err := e.Sessions.SealForm(w, r, t, req)
@@ -62,54 +79,65 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request, t *tenant.T
 	return nil
 }
 
-// whoAndWhere finds the client and the redirect URI to answer to.
-func (e *Endpoint) whoAndWhere(r *http.Request, t *tenant.Tenant, params oauth.Params) (*client.Client, oauth.Target, error) {
-	if err := params.Once("client_id", "redirect_uri"); err != nil {
-		return nil, oauth.Target{}, err
+// whoAndWhere finds the client and the redirect URI to answer to. If the
+// request was pushed it is returned as well.
+func (e *Endpoint) whoAndWhere(r *http.Request, t *tenant.Tenant, params oauth.Params) (*client.Client, oauth.Target, *session.Request, error) {
+	fail := func(err error) (*client.Client, oauth.Target, *session.Request, error) {
+		return nil, oauth.Target{}, nil, err
+	}
+	if err := params.Once("client_id", "redirect_uri", "request_uri"); err != nil {
+		return fail(err)
 	}
 	if params.Get("client_id") == "" {
-		return nil, oauth.Target{}, oauth.Errorf(oauth.InvalidRequest, "client_id is missing")
+		return fail(oauth.Errorf(oauth.InvalidRequest, "client_id is missing"))
 	}
 	c, err := e.Clients.Find(r.Context(), t, params.Get("client_id"))
 	if errors.Is(err, client.ErrUnknown) {
-		return nil, oauth.Target{}, oauth.Errorf(oauth.InvalidClient, "This application is not registered here. Remove the connection in the application and add it again.")
+		return fail(oauth.Errorf(oauth.InvalidClient, "This application is not registered here. Remove the connection in the application and add it again."))
 	}
 	if err != nil {
-		return nil, oauth.Target{}, err
+		return fail(err)
 	}
-	target, err := c.Match(t, params.Get("redirect_uri"))
-	return c, target, err
+	redirectURI := params.Get("redirect_uri")
+	var pushed *session.Request
+	if uri := params.Get("request_uri"); uri != "" {
+		req, err := e.Sessions.OpenPushed(t, c.ID, uri)
+		if err != nil {
+			return fail(err)
+		}
+		pushed, redirectURI = &req, req.RedirectURI
+	}
+	target, err := c.Match(t, redirectURI)
+	return c, target, pushed, err
 }
 
-// validate checks everything else.
-func validate(t *tenant.Tenant, c *client.Client, target oauth.Target, params oauth.Params, paramsErr error) (session.Request, error) {
-	var none session.Request
-	if paramsErr != nil {
-		return none, paramsErr
-	}
-	if params.Get("response_type") != "code" {
-		return none, oauth.Errorf(oauth.UnsupportedResponseType, "response_type must be code")
-	}
-	if mode := params.Get("response_mode"); mode != "" && mode != "query" {
-		return none, oauth.Errorf(oauth.InvalidRequest, "response_mode must be query")
-	}
-	challenge, err := oauth.ParseCodeChallenge(params.Get("code_challenge"), params.Get("code_challenge_method"))
-	if err != nil {
-		return none, err
-	}
-	for _, resource := range params.All("resource") {
-		if !t.Accepts(resource) { // RFC 8707 §2: never silently another one
-			return none, oauth.Errorf(oauth.InvalidTarget, "this server issues tokens for %s only", t.Resource())
-		}
-	}
-	return session.Request{
+// validate checks everything else, for /authorize and /par alike. The Request
+// beside an error has the state for the answer.
+func validate(t *tenant.Tenant, c *client.Client, target oauth.Target, params oauth.Params) (session.Request, error) {
+	req := session.Request{
 		ClientID:    c.ID,
 		RedirectURI: target.String(),
 		State:       params.Get("state"),
-		Challenge:   challenge,
 		Resource:    t.Resource(),
 		Scopes:      oauth.GrantScopes(oauth.ParseScope(params.Get("scope")), t.Offered()),
-	}, nil
+	}
+	if params.Get("request") != "" { // RFC 9101 by value
+		return req, oauth.Errorf(oauth.RequestNotSupported, "send the parameters themselves, here or to the pushed authorization request endpoint")
+	}
+	if params.Get("response_type") != "code" {
+		return req, oauth.Errorf(oauth.UnsupportedResponseType, "response_type must be code")
+	}
+	if mode := params.Get("response_mode"); mode != "" && mode != "query" {
+		return req, oauth.Errorf(oauth.InvalidRequest, "response_mode must be query")
+	}
+	for _, resource := range params.All("resource") {
+		if !t.Accepts(resource) { // RFC 8707 §2: never silently another one
+			return req, oauth.Errorf(oauth.InvalidTarget, "this server issues tokens for %s only", t.Resource())
+		}
+	}
+	var err error
+	req.Challenge, err = oauth.ParseCodeChallenge(params.Get("code_challenge"), params.Get("code_challenge_method"))
+	return req, err
 }
 
 // question is the consent page of a valid request.

@@ -25,9 +25,6 @@ const (
 	leeway       = 30 * time.Second // between the client's clock and ours
 	maxJTI       = 256              // characters
 
-	// tokenPath is the token endpoint, below the tenant's URL: an audience that
-	// clients of before RFC 7523bis use.
-	tokenPath = "/token"
 )
 
 // SigningAlgs lists the algorithms for assertions, for the metadata. All are
@@ -115,11 +112,18 @@ func (g *Registry) verify(ctx context.Context, t *tenant.Tenant, c *Client, a *a
 	return g.useUp(ctx, t, claims)
 }
 
+// audiences are what an assertion may be for, first what it should be: clients
+// of before RFC 7523bis name the endpoint they ask, and RFC 9126 §2 wants every
+// one of these accepted. It counts once, wherever it is shown.
+func audiences(t *tenant.Tenant) []string {
+	return []string{t.Issuer, t.Issuer + "/token", t.Issuer + "/par"}
+}
+
 // checkClaims checks what a verified assertion says beside whom it is from.
 func (g *Registry) checkClaims(t *tenant.Tenant, c jwt.Claims) error {
 	now := g.now()
 	switch {
-	case len(c.Audience) != 1 || c.Audience[0] != t.Issuer && c.Audience[0] != t.Issuer+tokenPath:
+	case len(c.Audience) != 1 || !slices.Contains(audiences(t), c.Audience[0]):
 		// One value: an assertion for two servers can be replayed by either at
 		// the other (RFC 7523bis §4).
 		return refuseAssertion("must have one aud: " + t.Issuer)

@@ -65,6 +65,9 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 	if err != nil {
 		event.Action, event.Reason = audit.LoginFailed, err.Error()
 		e.Audit.Record(r.Context(), event)
+		if errors.Is(err, session.ErrSpent) {
+			return err // the client has its answer, or will have it, from the first approval
+		}
 		answer(upstream.ToOAuth(err))
 		return nil
 	}

@@ -257,16 +257,22 @@ var (
 	refresh = regexp.MustCompile(`http-equiv="refresh" content="0;\s*url=([^"]*)"`)
 )
 
+// Form is the sealed request in the form of a consent page.
+func (s *Server) Form(t testing.TB, page Answer) string {
+	t.Helper()
+	form := hidden.FindStringSubmatch(page.Body)
+	if page.Status != http.StatusOK || form == nil {
+		t.Fatalf("consent page: %d %s %s", page.Status, page.Header.Get("Location"), page.Body)
+	}
+	return html.UnescapeString(form[1])
+}
+
 // Consent opens the consent page, posts the decision and returns where the
 // browser is sent.
 func (s *Server) Consent(t testing.TB, user *http.Client, tenantName string, query url.Values, decision string) *url.URL {
 	t.Helper()
 	page := s.Get(t, user, "/"+tenantName+"/authorize?"+query.Encode())
-	form := hidden.FindStringSubmatch(page.Body)
-	if page.Status != http.StatusOK || form == nil {
-		t.Fatalf("consent page: %d %s %s", page.Status, page.Header.Get("Location"), page.Body)
-	}
-	next := s.PostForm(t, user, "/"+tenantName+"/consent", url.Values{"request": {html.UnescapeString(form[1])}, "decision": {decision}})
+	next := s.PostForm(t, user, "/"+tenantName+"/consent", url.Values{"request": {s.Form(t, page)}, "decision": {decision}})
 	target := refresh.FindStringSubmatch(next.Body)
 	if next.Status != http.StatusOK || target == nil {
 		t.Fatalf("after consent: %d %s", next.Status, next.Body)

@@ -61,6 +61,9 @@ func (e *Endpoint) document(t *tenant.Tenant) document {
 		"scopes_supported":                 t.Offered(),
 		// RFC 9207 §3: oauth.Target.Location never leaves iss out.
 		"authorization_response_iss_parameter_supported": true,
+		// Absent would mean true (OpenID Discovery §3). What is pushed comes back
+		// as a request_uri of ours; no other is fetched.
+		"request_uri_parameter_supported": false,
 	}
 	if !t.ClientDocuments.Off {
 		// Absent where it is off: clients that see it do not register.

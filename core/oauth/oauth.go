@@ -28,6 +28,8 @@ const (
 	InvalidToken            Code = "invalid_token"             // RFC 6750 §3.1
 	InsufficientScope       Code = "insufficient_scope"        // RFC 6750 §3.1
 	InvalidTarget           Code = "invalid_target"            // RFC 8707 §2
+	InvalidRequestURI       Code = "invalid_request_uri"       // RFC 9101 §7
+	RequestNotSupported     Code = "request_not_supported"     // OpenID Connect Core §3.1.2.6
 	InvalidRedirectURI      Code = "invalid_redirect_uri"      // RFC 7591 §3.2.2
 	InvalidClientMetadata   Code = "invalid_client_metadata"   // RFC 7591 §3.2.2
 )

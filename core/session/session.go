@@ -1,7 +1,8 @@
 // Package session holds the front-channel state of a login, from /authorize to
 // the redirect back to the client. It owns the validated authorization request,
-// the sealed form that carries it through the consent page (a page that is only
-// looked at leaves nothing on the server), the authorization session that
+// the sealed forms in which it is pushed ahead and carried through the consent
+// page (a page that is only looked at leaves nothing on the server), the
+// authorization session that
 // starts when the user consents, and the two cookies that keep all of it in one
 // browser. It leaves validating a request to package authorize and every answer
 // to the endpoint packages.
@@ -33,6 +34,9 @@ type Request struct {
 	Challenge   oauth.CodeChallenge `json:"challenge"`
 	Resource    string              `json:"resource"`
 	Scopes      []string            `json:"scopes"`
+	// Pushed is the hash of the request_uri that this came by, if it was pushed
+	// (RFC 9126): the name under which an approval uses it up.
+	Pushed string `json:"pushed,omitempty"`
 }
 
 // Errors of this package, fit to be shown to the user; all others are
@@ -51,6 +55,7 @@ var (
 // Store keeps authorization sessions.
 type Store struct {
 	records *store.Collection[record]
+	used    *store.Collection[usedPush]
 	keys    *seal.Keyring
 	now     func() time.Time
 }
@@ -70,12 +75,43 @@ func NewStore(driver store.Driver, keys *seal.Keyring, now func() time.Time) *St
 	if now == nil {
 		now = time.Now
 	}
-	return &Store{records: store.NewCollection[record](driver, keys, "session"), keys: keys, now: now}
+	return &Store{
+		records: store.NewCollection[record](driver, keys, "session"),
+		used:    store.NewCollection[usedPush](driver, keys, "pushed"),
+		keys:    keys, now: now,
+	}
 }
 
-type form struct {
+// sealed is a request on its way through somebody else's hands.
+type sealed struct {
 	Request Request `json:"request"`
 	Expires int64   `json:"expires"`
+}
+
+func (s *Store) sealRequest(p seal.Purpose, req Request, life time.Duration) (string, error) {
+	plain, err := json.Marshal(sealed{Request: req, Expires: s.now().Add(life).Unix()})
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(s.keys.Seal(p, plain)), nil
+}
+
+// openRequest returns what sealRequest sealed for the same purpose, unless its
+// time is over, and the hash of the bytes it came in.
+func (s *Store) openRequest(p seal.Purpose, text string) (req Request, sum string, ok bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		return Request{}, "", false
+	}
+	plain, err := s.keys.Open(p, raw)
+	if err != nil {
+		return Request{}, "", false
+	}
+	var v sealed
+	if err := json.Unmarshal(plain, &v); err != nil || s.now().Unix() >= v.Expires {
+		return Request{}, "", false
+	}
+	return v.Request, hash(string(raw)), true
 }
 
 // SealForm returns req in a form that opens only in this browser: half of its
@@ -88,30 +124,18 @@ func (s *Store) SealForm(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 		value = seal.RandomID(16)
 	}
 	formCookie.set(w, t, "", value, t.Lifetimes.Session)
-	plain, err := json.Marshal(form{Request: req, Expires: s.now().Add(t.Lifetimes.Session).Unix()})
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(s.keys.Seal(formPurpose(t, value), plain)), nil
+	return s.sealRequest(formPurpose(t, value), req, t.Lifetimes.Session)
 }
 
 // OpenForm returns the request that SealForm sealed for this browser, or
 // ErrForm.
 func (s *Store) OpenForm(r *http.Request, t *tenant.Tenant, text string) (Request, error) {
 	value := formCookie.read(r, t, "")
-	sealed, err := base64.RawURLEncoding.DecodeString(text)
-	if value == "" || err != nil {
+	req, _, ok := s.openRequest(formPurpose(t, value), text)
+	if value == "" || !ok {
 		return Request{}, ErrForm
 	}
-	plain, err := s.keys.Open(formPurpose(t, value), sealed)
-	if err != nil {
-		return Request{}, ErrForm
-	}
-	var f form
-	if err := json.Unmarshal(plain, &f); err != nil || s.now().Unix() >= f.Expires {
-		return Request{}, ErrForm
-	}
-	return f.Request, nil
+	return req, nil
 }
 
 func formPurpose(t *tenant.Tenant, cookie string) seal.Purpose {
@@ -120,8 +144,12 @@ func formPurpose(t *tenant.Tenant, cookie string) seal.Purpose {
 
 // Begin stores the session of an approved request and binds it to this browser
 // by a cookie of its own. It returns the state for the upstream, which names
-// the session, and stores verifier (which may be empty) for the way back.
+// the session, and stores verifier (which may be empty) for the way back. A
+// request that was pushed begins one session; after that it is ErrSpent.
 func (s *Store) Begin(ctx context.Context, w http.ResponseWriter, t *tenant.Tenant, req Request, verifier seal.Secret) (state string, err error) {
+	if err := s.spend(ctx, t, req); err != nil {
+		return "", err
+	}
 	state, browser := seal.RandomID(32), seal.RandomID(32)
 	err = s.records.Create(ctx, "", state, record{
 		Tenant: t.Name, Request: req, Verifier: verifier.Reveal(), Browser: hash(browser),
