@@ -123,8 +123,16 @@ type Tenant struct {
 	// provider asks for by default.
 	Scopes []string `koanf:"scopes" example:"[read:user, repo]"`
 
-	// URL of the MCP server behind the gateway, http or https.
-	Backend string `koanf:"backend" required:"yes" example:"http://127.0.0.1:9000/mcp"`
+	// URL of the MCP server behind the gateway, http or https. Required unless
+	// there is a resource.
+	Backend string `koanf:"backend" example:"http://127.0.0.1:9000/mcp"`
+
+	// URL under which clients reach an MCP server that is not behind the
+	// gateway, instead of a backend: the server, or the proxy before it, is
+	// then one of resource_servers and asks about each token. Behind the
+	// gateway the URL is the tenant's, with `/mcp`. https, or http on a
+	// loopback host; no slash at the end.
+	Resource string `koanf:"resource" example:"https://tools.example.com/mcp"`
 
 	// Client id metadata documents: whether a client may use the URL of a
 	// document about itself as its client id. With `off` clients do not learn

@@ -66,7 +66,7 @@ func (l *loader) checkKeys(keys []Secret) {
 
 func (l *loader) validateTenant(p path, t Tenant) {
 	l.check(p.child("provider"), t.Provider, checkProvider)
-	l.check(p.child("backend"), t.Backend, checkBackend)
+	l.checkServer(p, t)
 	l.checkAll(p.child("hosts"), t.Hosts, checkHost)
 	l.checkAll(p.child("scopes"), t.Scopes, checkScope)
 	l.checkAll(p.child("cimd_hosts"), t.CIMDHosts, checkHost)
@@ -90,6 +90,24 @@ func (l *loader) validateTenant(p path, t Tenant) {
 		if first := slices.IndexFunc(t.Clients, same); first < i {
 			l.fault(at.child("id"), problem{"is the same as that of item " + fmt.Sprint(first), "every client has its own id"})
 		}
+	}
+}
+
+// checkServer checks where the MCP server of the tenant at p is.
+func (l *loader) checkServer(p path, t Tenant) {
+	backend, resource := p.child("backend"), p.child("resource")
+	switch {
+	case t.Backend != "" && t.Resource != "":
+		l.fault(resource, problem{"stands beside a backend", "behind the gateway the resource is the tenant's URL with /mcp: take one out"})
+	case t.Resource != "":
+		l.check(resource, t.Resource, checkIssuer)
+		if len(t.ResourceServers) == 0 && !l.known(p.child("resource_servers")) {
+			l.fault(resource, problem{"needs an entry in resource_servers", "without the gateway it is one of them who asks what a token is worth"})
+		}
+	case t.Backend != "":
+		l.check(backend, t.Backend, checkBackend)
+	case !l.known(backend) && !l.known(resource):
+		l.fault(backend, problem{"is missing", "for example http://127.0.0.1:9000/mcp"})
 	}
 }
 

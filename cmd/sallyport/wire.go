@@ -237,13 +237,14 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	if err != nil {
 		return nil, fmt.Errorf("tenants/%s: %w", name, err)
 	}
-	backend, err := url.Parse(c.Backend)
-	if err != nil {
-		return nil, fmt.Errorf("tenants/%s/backend: %w", name, err)
-	}
 	t := &tenant.Tenant{
-		Name: name, DisplayName: c.Name, Issuer: issuer, Provider: provider, Scopes: c.Scopes, Backend: backend,
+		Name: name, DisplayName: c.Name, Issuer: issuer, Provider: provider, Scopes: c.Scopes, External: c.Resource,
 		Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
+	}
+	if c.Backend != "" {
+		if t.Backend, err = url.Parse(c.Backend); err != nil {
+			return nil, fmt.Errorf("tenants/%s/backend: %w", name, err)
+		}
 	}
 	if t.DisplayName == "" {
 		t.DisplayName = name

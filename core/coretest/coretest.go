@@ -248,7 +248,7 @@ func (s *Server) AuthorizeQuery(tenantName, clientID string) url.Values {
 	return url.Values{
 		"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {ClientCallback}, "state": {"client+state/=="},
 		"code_challenge": {string(oauth.ChallengeOf(Verifier))}, "code_challenge_method": {"S256"},
-		"resource": {s.URL + "/" + tenantName + "/mcp"}, "scope": {"read"},
+		"resource": {s.Core.Tenants().Get(tenantName).Resource()}, "scope": {"read"},
 	}
 }
 

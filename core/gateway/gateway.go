@@ -39,6 +39,10 @@ func (g *Gateway) Routes() []tenant.Route {
 }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
+	if !t.HasGateway() {
+		http.NotFound(w, r)
+		return nil
+	}
 	p, err := g.gate.decide(r.Context(), t, facts{authorization: r.Header.Values("Authorization"), query: r.URL.RawQuery})
 	if err != nil {
 		return refuse(t, err).write(w, t)

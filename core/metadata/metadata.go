@@ -5,7 +5,6 @@
 package metadata
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/sallyport/sallyport/core/client"
@@ -39,11 +38,11 @@ func (e *Endpoint) Routes() []tenant.Route {
 		return tenant.Route{Path: path, Methods: []string{http.MethodGet}, Audience: tenant.Programs, Handle: handle}
 	}
 	return []tenant.Route{
-		get("/.well-known/oauth-authorization-server", e.server),
+		get("/.well-known/"+oauth.ServerDocument, e.server),
 		get("/.well-known/openid-configuration", e.openid),
 		get(jwksPath, e.keys),
-		get("/.well-known/oauth-protected-resource", rootResource),
-		get("/.well-known/oauth-protected-resource"+tenant.MCPPath, mcpResource),
+		get("/.well-known/"+oauth.ResourceDocument, rootResource),
+		get("/.well-known/"+oauth.ResourceDocument+tenant.MCPPath, mcpResource),
 	}
 }
 
@@ -92,7 +91,7 @@ func (d document) add(t *tenant.Tenant, route tenant.Route) {
 }
 
 func (e *Endpoint) server(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
-	return write(w, e.document(t))
+	return oauth.WriteDocument(w, e.document(t))
 }
 
 // openid is the same document under the name that some clients ask for. We
@@ -102,7 +101,7 @@ func (e *Endpoint) openid(w http.ResponseWriter, _ *http.Request, t *tenant.Tena
 	d["subject_types_supported"] = []string{"public"}
 	d["id_token_signing_alg_values_supported"] = []string{"EdDSA"}
 	d["jwks_uri"] = t.Issuer + jwksPath
-	return write(w, d)
+	return oauth.WriteDocument(w, d)
 }
 
 // jwksPath is below the tenant's URL.
@@ -111,38 +110,26 @@ const jwksPath = "/.well-known/jwks.json"
 // keys answers the key set (RFC 7517 §5) of what the tenant signs. Codes and
 // tokens are sealed, not signed, so there is nothing in it.
 func (e *Endpoint) keys(w http.ResponseWriter, _ *http.Request, _ *tenant.Tenant) error {
-	return write(w, document{"keys": []any{}})
+	return oauth.WriteDocument(w, document{"keys": []any{}})
 }
 
-// resource is the protected resource metadata of the given identifier, which
-// is the URL its own address was built from (RFC 9728 §3.3).
-func resource(t *tenant.Tenant, identifier string) document {
-	return document{
-		"resource":                 identifier,
-		"resource_name":            t.DisplayName,
-		"authorization_servers":    []string{t.Issuer},
-		"bearer_methods_supported": []string{"header"},
-		"scopes_supported":         t.Offered(),
-	}
+// resource describes the tenant's resource by the identifier from which the
+// document's own address was built (RFC 9728 §3.3).
+func resource(w http.ResponseWriter, t *tenant.Tenant, identifier string) error {
+	return oauth.WriteDocument(w, oauth.NewResourceMetadata(identifier, t.DisplayName, t.Issuer, t.Offered()))
 }
 
+// mcpResource also answers for a resource that is elsewhere: the proxy in front
+// of that one hands the document on (RFC 9728 §3.3 compares the identifier with
+// the address that the client asked).
 func mcpResource(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
-	return write(w, resource(t, t.Resource()))
+	return resource(w, t, t.Resource())
 }
 
-func rootResource(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
-	return write(w, resource(t, t.Issuer))
-}
-
-// write sends a document that may be cached for a while: it changes with the
-// configuration only.
-func write(w http.ResponseWriter, d document) error {
-	body, err := json.Marshal(d)
-	if err != nil {
-		return &oauth.Error{Code: oauth.ServerError, Cause: err}
+func rootResource(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
+	if !t.HasGateway() {
+		http.NotFound(w, r) // the issuer is no second name of a resource elsewhere
+		return nil
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "public, max-age=300")
-	_, _ = w.Write(append(body, '\n'))
-	return nil
+	return resource(w, t, t.Issuer)
 }

@@ -25,7 +25,8 @@ type Tenant struct {
 	Issuer      string // the tenant's URL, no trailing slash; byte-equal wherever it appears (RFC 8414 §3.3)
 	Provider    upstream.Provider
 	Scopes      []string // what clients may ask for; the upstream is asked for the same words; none: see Offered
-	Backend     *url.URL // the MCP server behind the gateway
+	Backend     *url.URL // the MCP server behind the gateway; nil: it is not behind it, but at External
+	External    string   // URL under which clients reach an MCP server that checks tokens without the gateway
 	Clients     []Client
 	// ResourceServers may introspect and exchange the tenant's access tokens.
 	ResourceServers []ResourceServer
@@ -92,19 +93,27 @@ const MCPPath = "/mcp"
 
 // Resource is the identifier of the tenant's protected resource (RFC 9728
 // §1.2): the URL that a user pastes into a client.
-func (t *Tenant) Resource() string { return t.Issuer + MCPPath }
-
-// Accepts tells whether a resource indicator names this tenant's resource. The
-// issuer itself is a second spelling of it: clients that found only the
-// metadata at the tenant's root send that.
-func (t *Tenant) Accepts(resource string) bool {
-	return oauth.SameResource(resource, t.Resource()) || oauth.SameResource(resource, t.Issuer)
+func (t *Tenant) Resource() string {
+	if !t.HasGateway() {
+		return t.External
+	}
+	return t.Issuer + MCPPath
 }
 
-// ResourceMetadata is the URL of the protected resource metadata: the
-// well-known part stands between host and path (RFC 9728 §3.1).
+// HasGateway tells whether calls come through the gateway. If not, the MCP
+// server, or a proxy before it, asks about tokens itself.
+func (t *Tenant) HasGateway() bool { return t.External == "" }
+
+// Accepts tells whether a resource indicator names this tenant's resource.
+// Behind the gateway the issuer is a second spelling of it: clients that found
+// only the metadata at the tenant's root send that.
+func (t *Tenant) Accepts(resource string) bool {
+	return oauth.SameResource(resource, t.Resource()) || t.HasGateway() && oauth.SameResource(resource, t.Issuer)
+}
+
+// ResourceMetadata is the URL of the protected resource metadata.
 func (t *Tenant) ResourceMetadata() string {
-	return t.origin() + "/.well-known/oauth-protected-resource" + t.Path() + MCPPath
+	return oauth.WellKnown(oauth.ResourceDocument, t.Resource())
 }
 
 // Offered is what clients may ask for: the tenant's scopes, or what the
@@ -117,19 +126,14 @@ func (t *Tenant) Offered() []string {
 }
 
 // Path is the path of the issuer: empty, or starting with a slash.
-func (t *Tenant) Path() string { return strings.TrimPrefix(t.Issuer, t.origin()) }
+func (t *Tenant) Path() string {
+	_, path := oauth.SplitOrigin(t.Issuer)
+	return path
+}
 
 // Secure tells whether the tenant is reached over https. Only a loopback
 // tenant may be without.
 func (t *Tenant) Secure() bool { return strings.HasPrefix(t.Issuer, "https://") }
-
-func (t *Tenant) origin() string {
-	scheme := strings.Index(t.Issuer, "://") + 3
-	if slash := strings.IndexByte(t.Issuer[scheme:], '/'); slash >= 0 {
-		return t.Issuer[:scheme+slash]
-	}
-	return t.Issuer
-}
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
@@ -151,8 +155,11 @@ func (t *Tenant) validate() error {
 		return fmt.Errorf("tenant %s: the URL %q must be written in its plain form, scheme and host in lower case", t.Name, t.Issuer)
 	case t.Provider == nil:
 		return fmt.Errorf("tenant %s: no provider", t.Name)
-	case t.Backend == nil:
-		return fmt.Errorf("tenant %s: no backend", t.Name)
+	case t.HasGateway() != (t.Backend != nil):
+		return fmt.Errorf("tenant %s: it needs a backend, or else the URL of an MCP server without the gateway", t.Name)
+	}
+	if u, err := url.Parse(t.External); err != nil || t.External != "" && (u.Host == "" || strings.ContainsAny(t.External, "?#")) {
+		return fmt.Errorf("tenant %s: %q is no URL of an MCP server", t.Name, t.External)
 	}
 	for _, s := range t.ResourceServers {
 		if s.ID == "" || s.Secret.IsZero() {
