@@ -33,8 +33,8 @@ test: need-redis need-node need-python need-chromium plugins ## all tests: units
 race: need-redis need-node need-python need-chromium plugins ## the same with the race detector
 	$(GO) test -race ./...
 
-conformance: need-node ## the MCP project's conformance tool against the authorization server
-	$(GO) test -count=1 -v -run '^TestConformance$$' ./cmd/sallyport/e2e
+conformance: need-node ## the MCP project's conformance tool against the authorization server and the gateway
+	$(GO) test -count=1 -v -run '^TestConformance' ./cmd/sallyport/e2e
 
 pages: need-chromium need-node ## a picture of every page, in bin/pages
 	$(GO) test -count=1 ./core/browsertest -run TestPages -pages $(CURDIR)/bin/pages

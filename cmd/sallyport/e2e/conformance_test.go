@@ -42,31 +42,45 @@ func TestConformance(t *testing.T) {
 		{"2025-11-25", []string{checkMetadata, checkCIMD, checkGrant}},
 		{"2026-07-28", []string{checkMetadata, checkCIMD, checkGrant}},
 	}
+	g := buildJudged(t)
+	_, port, err := net.SplitHostPort(g.front)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const nowhere = "http://127.0.0.1:1/mcp" // the tool never gets to the backend
+	layouts := []judged{
+		{Name: "path", Issuer: g.tenantURL("path"), Backend: nowhere},
+		{Name: "host", Issuer: "http://localhost:" + port, Backend: nowhere},
+	}
+	startJudged(t, g, layouts)
+	for _, layout := range layouts {
+		for _, revision := range revisions {
+			t.Run(layout.Name+"/"+revision.name, func(t *testing.T) {
+				t.Parallel()
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				wantConformance(t, conformance(ctx, t, layout.Issuer, revision.name), revision.checks)
+			})
+		}
+	}
+}
+
+// judged is a tenant that the tool looks at.
+type judged struct{ Name, Issuer, Backend string }
+
+// buildJudged builds what a Sallyport with judged tenants runs on.
+func buildJudged(t *testing.T) *gateway {
+	t.Helper()
 	dir := t.TempDir()
 	g := &gateway{t: t, dir: dir, world: &world{bin: filepath.Join(dir, "sallyport")}}
 	run(t, "go", "build", "-o", g.world.bin, "..")
 	run(t, g.world.bin, "plugin", "build", "-o", g.pluginDir(), "../../../providers/oauth2")
 	g.site = site{front: freeAddress(t), operator: freeAddress(t)}
-	_, port, err := net.SplitHostPort(g.front)
-	if err != nil {
-		t.Fatal(err)
-	}
-	layouts := map[string]string{ // tenant → issuer
-		"path": g.tenantURL("path"),
-		"host": "http://localhost:" + port,
-	}
-	startJudged(t, g, layouts)
-	for layout, issuer := range layouts {
-		for _, revision := range revisions {
-			t.Run(layout+"/"+revision.name, func(t *testing.T) {
-				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				defer cancel()
-				wantConformance(t, conformance(ctx, t, issuer, revision.name), revision.checks)
-			})
-		}
-	}
+	return g
 }
+
+// conformanceTool is below the folder node.
+const conformanceTool = "node_modules/@modelcontextprotocol/conformance/dist/index.js"
 
 // conformanceClient is the id of the tool's client. It is public: where a server
 // takes such clients the tool sends no secret.
@@ -84,27 +98,27 @@ plugins:
   cache_dir: "{{.Dir}}/cache"
   private_hosts: ["{{.UpstreamHost}}"]
 tenants:
-{{- range $name, $issuer := .Tenants}}
-  {{$name}}:
-    url: "{{$issuer}}"
+{{- range .Tenants}}
+  {{.Name}}:
+    url: "{{.Issuer}}"
     provider: oauth2
     settings: { authorize_url: "{{$.Authorize}}", token_url: "{{$.Token}}", userinfo_url: "{{$.Userinfo}}" }
-    client_id: "{{$name}}"
+    client_id: "{{.Name}}"
     client_secret: "{{$.Secret}}"
     scopes: [profile]
-    backend: "{{$.Upstream}}/mcp" # the tool never gets there
+    backend: "{{.Backend}}"
     clients:
       - { id: "{{$.Client}}", redirect_uris: ["http://127.0.0.1/callback"] } # the port floats, RFC 8252 §7.3
 {{- end}}
 `))
 
 // startJudged starts g with these tenants, each at its issuer. The upstream is
-// our double: what is judged is the front door.
-func startJudged(t *testing.T, g *gateway, tenants map[string]string) {
+// our double: what is judged is the front door and the gateway.
+func startJudged(t *testing.T, g *gateway, tenants []judged) {
 	t.Helper()
 	var apps []demo.App
-	for name, issuer := range tenants {
-		apps = append(apps, demo.App{ID: name, Secret: secret, Name: "Sallyport", RedirectURI: issuer + callback.Path})
+	for _, j := range tenants {
+		apps = append(apps, demo.App{ID: j.Name, Secret: secret, Name: "Sallyport", RedirectURI: j.Issuer + callback.Path})
 	}
 	upstream := httptest.NewServer(demo.NewUpstream(demo.UpstreamConfig{Apps: apps}))
 	t.Cleanup(upstream.Close)
@@ -112,7 +126,7 @@ func startJudged(t *testing.T, g *gateway, tenants map[string]string) {
 	var text bytes.Buffer
 	err := judgedConfig.Execute(&text, map[string]any{
 		"Front": g.front, "Operator": g.operator, "Dir": g.dir, "Key": seal.NewKey().Reveal(), "Tenants": tenants,
-		"Upstream": upstream.URL, "UpstreamHost": strings.TrimPrefix(upstream.URL, "http://"), "Secret": secret, "Client": conformanceClient,
+		"UpstreamHost": strings.TrimPrefix(upstream.URL, "http://"), "Secret": secret, "Client": conformanceClient,
 		"Authorize": upstream.URL + demo.AuthorizePath, "Token": upstream.URL + demo.TokenPath, "Userinfo": upstream.URL + demo.UserinfoPath,
 	})
 	file := filepath.Join(g.dir, "sallyport.yaml")
@@ -145,7 +159,7 @@ func startJudged(t *testing.T, g *gateway, tenants map[string]string) {
 
 // check is one entry of the tool's checks.json.
 type check struct {
-	ID, Status, ErrorMessage string
+	ID, Name, Status, ErrorMessage string
 }
 
 // conformance runs all scenarios of the tool's authorization mode, goes through
@@ -157,7 +171,7 @@ func conformance(ctx context.Context, t *testing.T, issuer, revision string) []c
 	if err != nil {
 		t.Fatal(err)
 	}
-	tool := startNode(ctx, t, "node_modules/@modelcontextprotocol/conformance/dist/index.js", "authorization",
+	tool := startNode(ctx, t, conformanceTool, "authorization",
 		"--url", issuer, "--resource", issuer+"/mcp", "--client-id", conformanceClient,
 		"--spec-version", revision, "--port", port, "--output-dir", results)
 
@@ -180,13 +194,18 @@ func conformance(ctx context.Context, t *testing.T, issuer, revision string) []c
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, summary, _ := strings.Cut(string(rest), "=== SUMMARY ===")
-	t.Logf("%s, %s: %s", issuer, revision, ansi.ReplaceAllString(strings.TrimSpace(summary), ""))
+	t.Logf("%s, %s: %s", issuer, revision, summary(rest))
 	return readChecks(t, results)
 }
 
 // ansi matches what colours a terminal.
 var ansi = regexp.MustCompile("\x1b\\[[0-9;]*m")
+
+// summary is the end of what the tool printed.
+func summary(said []byte) string {
+	_, end, _ := strings.Cut(string(said), "=== SUMMARY ===")
+	return ansi.ReplaceAllString(strings.TrimSpace(end), "")
+}
 
 // readUntil reads lines up to the wanted one and returns them all, without the
 // last line's end.
@@ -204,14 +223,31 @@ func readUntil(p *process, wanted func(line string) bool) (string, error) {
 	}
 }
 
-// readChecks collects the results; each scenario has a folder of its own.
+// readChecks collects the results of all scenarios.
 func readChecks(t *testing.T, dir string) (all []check) {
+	t.Helper()
+	for _, checks := range readScenarios(t, dir) {
+		all = append(all, checks...)
+	}
+	return all
+}
+
+// scenarioDir is the name of the folder with a scenario's results.
+var scenarioDir = regexp.MustCompile(`^(.*)-\d{4}-\d\d-\d\dT[\d-]*Z$`)
+
+// readScenarios reads the results in a folder; each scenario has one below it.
+func readScenarios(t *testing.T, dir string) map[string][]check {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*", "checks.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := map[string][]check{}
 	for _, file := range files {
+		name := scenarioDir.FindStringSubmatch(filepath.Base(filepath.Dir(file)))
+		if name == nil || all[name[1]] != nil {
+			t.Fatalf("%s: not the one folder of a scenario", file)
+		}
 		var checks []check
 		text, err := os.ReadFile(file)
 		if err == nil {
@@ -220,7 +256,7 @@ func readChecks(t *testing.T, dir string) (all []check) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, checks...)
+		all[name[1]] = checks
 	}
 	return all
 }

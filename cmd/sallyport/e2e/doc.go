@@ -3,7 +3,9 @@
 // MCP SDKs, the upstreams stand behind compiled providers, the store is a bolt
 // file or a real Redis. They prove that a login works, with an upstream as lax
 // as emulate's GitHub and Slack and as strict as oidc-provider and fosite, and
-// what of it survives a restart, an outage and a new plugin.
+// what of it survives a restart, an outage and a new plugin. The MCP project's
+// conformance tool judges the authorization server, and the gateway by the
+// difference that it makes to a reference server.
 //
 // It leaves the protocol's corner cases to the packages below core, and the
 // loop against a double of ours to `sallyport demo --check`.

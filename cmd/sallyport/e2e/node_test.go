@@ -19,6 +19,7 @@ import (
 // process is a program at work, such as a script of the folder node. It ends
 // when its input does.
 type process struct {
+	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
 	err output
@@ -43,7 +44,7 @@ func startNode(ctx context.Context, t *testing.T, script string, args ...string)
 // start starts a command that ends with the test.
 func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{}
+	p := &process{cmd: cmd}
 	cmd.Stderr = &p.err
 	var errIn, errOut error
 	var out io.Reader
@@ -64,6 +65,12 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 		}
 	})
 	return p
+}
+
+// exitCode waits for the end, after all output was read.
+func (p *process) exitCode() int {
+	_ = p.cmd.Wait()
+	return p.cmd.ProcessState.ExitCode()
 }
 
 // url reads the line that a server prints first.
