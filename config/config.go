@@ -61,6 +61,12 @@ type Server struct {
 	// the path. https, or http on a loopback host; no slash at the end.
 	// Required unless every tenant has a url.
 	URL string `koanf:"url" example:"https://{tenant}.mcp.example.com"`
+
+	// Networks of the proxies before Sallyport, in CIDR form. What they say in
+	// X-Forwarded-For is where a request comes from: for limits, and for the
+	// MCP server behind the gateway. Nothing else a proxy says counts. Empty:
+	// programs on the same machine.
+	TrustedProxies []string `koanf:"trusted_proxies" example:"[10.0.0.0/8, \"fd00::/8\"]"`
 }
 
 // Log says what the log shows, and how.

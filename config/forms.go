@@ -164,6 +164,19 @@ func checkHost(text string) *problem {
 	return nil
 }
 
+// checkNetwork takes the network of a proxy. One that holds every address would
+// let everybody say where they come from.
+func checkNetwork(text string) *problem {
+	network, err := netip.ParsePrefix(text)
+	if err != nil || network.Addr().Is4In6() || network != network.Masked() {
+		return &problem{"must be a network such as 10.0.0.0/8", "one address is 192.0.2.1/32 or 2001:db8::1/128"}
+	}
+	if network.Bits() == 0 {
+		return &problem{"must not hold every address", "name the networks of your proxies"}
+	}
+	return nil
+}
+
 // checkRedirectURI checks where a pre-registered client may be redirected to:
 // absolute, without fragment (RFC 6749 §3.1.2), https, or http on a loopback
 // host, or a scheme an application claims.

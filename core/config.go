@@ -10,6 +10,7 @@ import (
 
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/fetch"
+	"github.com/sallyport/sallyport/core/remote"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -29,7 +30,10 @@ type Config struct {
 	// BackendTransport reaches the MCP servers behind the gateway. nil: one
 	// with keep-alive for many calls to few hosts.
 	BackendTransport http.RoundTripper
-	Now              func() time.Time // nil: time.Now
+	// TrustedProxies are believed about whom they forward requests for. nil:
+	// those on this machine.
+	TrustedProxies remote.Proxies
+	Now            func() time.Time // nil: time.Now
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -41,6 +45,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Fetch == nil {
 		c.Fetch = fetch.New(fetch.Config{})
+	}
+	if c.TrustedProxies == nil {
+		c.TrustedProxies = remote.Loopback()
 	}
 	if c.Now == nil {
 		c.Now = time.Now

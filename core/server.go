@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 
 	"github.com/go-chi/chi/v5"
@@ -42,6 +43,8 @@ type Server struct {
 	pages   *pages.Pages
 	mux     http.Handler
 	routes  []tenant.Route
+
+	unnamedProxy sync.Once // the operator is told of one, and once
 }
 
 // New returns the server for cfg.
@@ -145,7 +148,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	chain := chi.NewRouteContext()
 	chain.RoutePath = cmp.Or(route, "/") // chi takes an empty one for "look at the URL"
 	ctx := context.WithValue(tenant.NewContext(r.Context(), t), chi.RouteCtxKey, chain)
-	s.requestID(s.recover(s.mux)).ServeHTTP(w, r.WithContext(ctx))
+	below := r.WithContext(ctx)
+	below.RemoteAddr = s.sender(r) // from here on it is not the proxy's
+	s.requestID(s.recover(s.mux)).ServeHTTP(w, below)
 }
 
 // requestID gives every request an id, which audit lines, log lines and error

@@ -182,12 +182,14 @@ func (r *reloader) keepFixed(cfg *config.Config) (differ []string) {
 	}
 	keep("server/listen", cfg.Server.Listen == now.Server.Listen)
 	keep("server/operator_listen", cfg.Server.OperatorListen == now.Server.OperatorListen)
+	keep("server/trusted_proxies", slices.Equal(cfg.Server.TrustedProxies, now.Server.TrustedProxies))
 	keep("log", cfg.Log == now.Log)
 	keep("audit", cfg.Audit == now.Audit)
 	keep("store", reflect.DeepEqual(cfg.Store, now.Store))
 	keep("keys", reflect.DeepEqual(cfg.Keys, now.Keys))
 	keep("plugins", reflect.DeepEqual(cfg.Plugins, now.Plugins))
 	cfg.Server.Listen, cfg.Server.OperatorListen = now.Server.Listen, now.Server.OperatorListen
+	cfg.Server.TrustedProxies = now.Server.TrustedProxies
 	cfg.Log, cfg.Audit, cfg.Store, cfg.Keys, cfg.Plugins = now.Log, now.Audit, now.Store, now.Keys, now.Plugins
 	return differ
 }

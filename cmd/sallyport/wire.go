@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,6 +22,7 @@ import (
 	"github.com/sallyport/sallyport/core/callback"
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/remote"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/store/bolt"
@@ -87,11 +89,15 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	if err := errors.Join(auditErr, keysErr, storeErr, hostErr); err != nil {
 		return d, err
 	}
-	tenants, err := d.tenants(ctx)
-	if err != nil {
+	tenants, tenantsErr := d.tenants(ctx)
+	proxies, proxiesErr := trustedProxies(cfg.Server.TrustedProxies)
+	if err := errors.Join(tenantsErr, proxiesErr); err != nil {
 		return d, err
 	}
-	d.server, err = core.New(core.Config{Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog, Fetch: d.fetch, Now: sys.faults.now})
+	d.server, err = core.New(core.Config{
+		Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog, Fetch: d.fetch,
+		TrustedProxies: proxies, Now: sys.faults.now,
+	})
 	return d, err
 }
 
@@ -140,6 +146,17 @@ func openKeys(texts []config.Secret) (*seal.Keyring, error) {
 		return nil, errors.Join(faults...)
 	}
 	return seal.NewKeyring(keys...)
+}
+
+func trustedProxies(networks []string) (proxies remote.Proxies, err error) {
+	for i, text := range networks {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("server/trusted_proxies/%d: %w", i, err)
+		}
+		proxies = append(proxies, network)
+	}
+	return proxies, nil
 }
 
 // openStore chooses the driver by the URL's scheme.

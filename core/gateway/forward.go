@@ -66,16 +66,24 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.Scheme, p.Out.URL.Host = c.tenant.Backend.Scheme, c.tenant.Backend.Host
 	p.Out.URL.Path, p.Out.URL.RawPath = c.tenant.Backend.Path, c.tenant.Backend.RawPath
 	p.Out.Host = c.tenant.Backend.Host
-	p.SetXForwarded()
 	for name := range p.Out.Header {
-		// What only we may say to a backend, a client may not.
-		// CGI and WSGI read '_' in a name as '-'.
-		if strings.HasPrefix(strings.ReplaceAll(strings.ToLower(name), "_", "-"), "x-sallyport-") {
+		if ours(name) {
 			delete(p.Out.Header, name)
 		}
 	}
+	p.SetXForwarded() // RemoteAddr is the sender's, whatever proxies stand before us: see package remote
+	if c.tenant.Secure() {
+		p.Out.Header.Set("X-Forwarded-Proto", "https") // also when TLS ends at a proxy
+	}
 	p.Out.Header.Del("Cookie")
 	authorize(p.Out, c.cred)
+}
+
+// ours tells whether only we may say this to a backend: who somebody is and
+// where a request comes from. CGI and WSGI read '_' in a name as '-'.
+func ours(header string) bool {
+	name := strings.ReplaceAll(strings.ToLower(header), "_", "-")
+	return strings.HasPrefix(name, "x-sallyport-") || strings.HasPrefix(name, "x-forwarded-") || name == "forwarded" || name == "x-real-ip"
 }
 
 // authorize puts the upstream token where ours was.
