@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/credential"
@@ -84,7 +83,7 @@ func (g *gate) decide(ctx context.Context, t *tenant.Tenant, f facts) (*pass, er
 
 // admit returns a pass beside an error where it knows whose request it refuses.
 func (g *gate) admit(ctx context.Context, t *tenant.Tenant, f facts) (*pass, error) {
-	token, err := f.bearer()
+	token, err := oauth.Bearer(f.authorization, f.query)
 	if err != nil {
 		return nil, err
 	}
@@ -105,27 +104,6 @@ func (g *gate) admit(ctx context.Context, t *tenant.Tenant, f facts) (*pass, err
 
 // errNoToken is a request that needs a token and came without.
 var errNoToken = errors.New("gateway: no token")
-
-// bearer returns the token of the Authorization header, or "" if there is no
-// such header. The query string is not looked at, except to say so (OAuth 2.1
-// §5.2).
-func (f facts) bearer() (string, error) {
-	if strings.Contains(f.query, "access_token=") {
-		return "", oauth.Errorf(oauth.InvalidRequest, "send the access token in the Authorization header, never in the URL")
-	}
-	switch len(f.authorization) {
-	case 0:
-		return "", nil
-	case 1:
-	default:
-		return "", oauth.Errorf(oauth.InvalidRequest, "send one Authorization header")
-	}
-	scheme, token, _ := strings.Cut(f.authorization[0], " ")
-	if token = strings.TrimSpace(token); token == "" || !strings.EqualFold(scheme, "Bearer") {
-		return "", errNoToken // RFC 6750 §3.1: another scheme is no bearer credential
-	}
-	return token, nil
-}
 
 // anonymous tells whether everything that is asked for may be had without a
 // token.
@@ -185,7 +163,7 @@ func refuse(t *tenant.Tenant, err error) *refusal {
 	}
 	no := &refusal{scopes: t.Offered()}
 	switch reason := grant.ReasonOf(err); {
-	case errors.Is(err, errNoToken):
+	case errors.Is(err, errNoToken), errors.Is(err, oauth.ErrNoBearer):
 	case reason != "":
 		no.fault, no.reason = invalidToken(err), string(reason)
 	case errors.Is(err, credential.ErrDead):
