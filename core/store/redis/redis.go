@@ -85,7 +85,11 @@ func Open(ctx context.Context, url string) (*Driver, error) {
 }
 
 func connect(a address) *Driver {
-	return &Driver{client: redis.NewUniversalClient(a.options), prefix: a.prefix, swap: redis.NewScript(swap)}
+	client := redis.NewUniversalClient(a.options)
+	if cluster, ok := client.(*redis.ClusterClient); ok {
+		cluster.AddHook(rediscover{cluster})
+	}
+	return &Driver{client: client, prefix: a.prefix, swap: redis.NewScript(swap)}
 }
 
 // Get implements store.Driver.

@@ -13,20 +13,28 @@ import (
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
 
-func TestStandalone(t *testing.T) {
-	server := storetest.StartRedis(t)
-	storetest.Run(t, engine("redis://"+server.Addr+"/1"))
-}
+// venv has the server programs that Debian has not.
+const venv = "../storetest/.venv"
 
-func TestCluster(t *testing.T) {
-	nodes := storetest.StartRedisCluster(t)
-	storetest.Run(t, engine("redis+cluster://"+nodes[0].Addr+","+nodes[1].Addr))
-}
-
-func TestSentinel(t *testing.T) {
-	master := storetest.StartRedis(t, "--requirepass", "p@ss/word")
-	sentinel := storetest.StartRedisSentinel(t, "main", master, "requirepass p@ss/word", "sentinel auth-pass main p@ss/word")
-	storetest.Run(t, engine("redis+sentinel://:p%40ss%2Fword@"+sentinel.Addr+"/main?sentinel_auth=true&db=2"))
+// What the driver promises it keeps on every server and in every arrangement.
+func TestDriver(t *testing.T) {
+	const never = time.Minute // nothing is taken for dead here
+	for _, p := range storetest.Programs(t, venv) {
+		t.Run(p.Name+"/standalone", func(t *testing.T) {
+			t.Parallel()
+			storetest.Run(t, engine("redis://"+p.Start(t).Addr+"/1"))
+		})
+		t.Run(p.Name+"/sentinel", func(t *testing.T) {
+			t.Parallel()
+			g := p.StartSentinels(t, "main", "p@ss/word", never)
+			storetest.Run(t, engine("redis+sentinel://:p%40ss%2Fword@"+g.Sentinels[0].Addr+","+g.Sentinels[1].Addr+"/main?sentinel_auth=true&db=2"))
+		})
+		t.Run(p.Name+"/cluster", func(t *testing.T) {
+			t.Parallel()
+			nodes := p.StartCluster(t, never)
+			storetest.Run(t, engine("redis+cluster://"+nodes[0].Addr+","+nodes[1].Addr))
+		})
+	}
 }
 
 // engine tells stores on one server apart by prefix, as in production.

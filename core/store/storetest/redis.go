@@ -8,39 +8,45 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
 
-// Redis is a real redis-server for a test. It listens on a free port of
-// 127.0.0.1, keeps its files in a temporary folder and ends with the test.
+// Redis is a real server for a test. It listens on a free port of 127.0.0.1
+// and ::1, keeps its files in a temporary folder and ends with the test.
 type Redis struct {
 	Addr string // host:port
 
-	t    testing.TB
-	args []string // all but the port
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
-	out  output
+	t        testing.TB
+	program  Program
+	password string   // that ask authenticates with; empty: none
+	args     []string // all but the port
+	cmd      *exec.Cmd
+	done     chan struct{} // closed when the process has ended
+	out      output
 }
 
-// StartRedis starts a server and waits until it answers. Further arguments are
-// settings of redis-server, such as "--requirepass", "secret". Without any it
-// forgets everything when it stops; "--appendonly", "yes" keeps it. A machine
-// without redis-server fails the test.
+// StartRedis starts Debian's redis-server: see Program.Start.
 func StartRedis(t testing.TB, settings ...string) *Redis {
 	t.Helper()
-	return start(t, append([]string{"--save", "", "--appendonly", "no"}, settings...)...)
+	return Debian(t).Start(t, settings...)
 }
 
-// start starts redis-server with arguments, the first of which may be a
-// configuration file.
-func start(t testing.TB, args ...string) *Redis {
+// Start starts a server and waits until it answers. Further arguments are
+// settings of its configuration file, such as "--requirepass", "secret".
+// Without any it forgets everything when it stops; "--appendonly", "yes" keeps
+// it.
+func (p Program) Start(t testing.TB, settings ...string) *Redis {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Fatal("this test runs a real Redis, but redis-server is not on the PATH: install the Debian package redis-server")
-	}
-	r := &Redis{t: t, args: append(args, "--bind", "127.0.0.1", "--dir", t.TempDir())}
+	return p.start(t, append([]string{"--save", "", "--appendonly", "no"}, settings...)...)
+}
+
+// start starts the program with arguments, the first of which may be a
+// configuration file.
+func (p Program) start(t testing.TB, args ...string) *Redis {
+	t.Helper()
+	r := &Redis{t: t, program: p, args: append(args, "--bind", "127.0.0.1", "-::1", "--dir", t.TempDir())}
 	t.Cleanup(r.Stop)
 	// Another process may take the free port before the server does.
 	for range 5 {
@@ -49,7 +55,7 @@ func start(t testing.TB, args ...string) *Redis {
 			return r
 		}
 	}
-	t.Fatalf("redis-server does not start:\n%s", r.out.String())
+	t.Fatalf("%s does not start:\n%s", p.Name, r.out.String())
 	return nil
 }
 
@@ -58,7 +64,21 @@ func start(t testing.TB, args ...string) *Redis {
 func (r *Redis) Start() {
 	r.t.Helper()
 	if !r.run() {
-		r.t.Fatalf("redis-server does not start again:\n%s", r.out.String())
+		r.t.Fatalf("%s does not start again:\n%s", r.program.Name, r.out.String())
+	}
+}
+
+// Freeze stops the process without ending it: connections stay open and
+// nothing is answered, as on a machine that hangs.
+func (r *Redis) Freeze() { r.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen server go on.
+func (r *Redis) Thaw() { r.signal(syscall.SIGCONT) }
+
+func (r *Redis) signal(s syscall.Signal) {
+	r.t.Helper()
+	if err := r.cmd.Process.Signal(s); err != nil {
+		r.t.Fatal(err)
 	}
 }
 
@@ -79,7 +99,7 @@ func (r *Redis) run() bool {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.cmd = exec.Command("redis-server", append(r.args[:len(r.args):len(r.args)], "--port", port)...)
+	r.cmd = exec.Command(r.program.path, append(r.args[:len(r.args):len(r.args)], "--port", port)...)
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
@@ -101,7 +121,7 @@ func (r *Redis) run() bool {
 			return true
 		}
 	}
-	r.t.Fatalf("redis-server does not answer:\n%s", r.out.String())
+	r.t.Fatalf("%s does not answer:\n%s", r.program.Name, r.out.String())
 	return false
 }
 
@@ -116,6 +136,15 @@ func (r *Redis) ask(command string) string {
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	if r.password != "" {
+		if reply := exchange(conn, "AUTH "+r.password); !strings.HasPrefix(reply, "+OK") {
+			return reply
+		}
+	}
+	return exchange(conn, command)
+}
+
+func exchange(conn net.Conn, command string) string {
 	if _, err := fmt.Fprintf(conn, "%s\r\n", command); err != nil {
 		return err.Error()
 	}
@@ -127,14 +156,23 @@ func (r *Redis) ask(command string) string {
 	return string(reply[:n])
 }
 
+// freeAddr finds a free port, of which the one 10,000 above is free as well:
+// there a cluster's bus listens.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		addr, _ := l.Addr().(*net.TCPAddr)
+		bus, err := net.ListenTCP("tcp", &net.TCPAddr{IP: addr.IP, Port: addr.Port + 10_000})
+		if err == nil {
+			bus.Close()
+			return addr.String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // output collects what a process prints, to be shown if it fails.

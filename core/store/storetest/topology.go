@@ -12,19 +12,17 @@ import (
 	"time"
 )
 
-// StartRedisCluster starts a cluster of six servers, three masters with a
-// replica each, and waits until it serves all slots.
-func StartRedisCluster(t testing.TB) []*Redis {
+// StartCluster starts a cluster of six servers, three primaries and then a
+// replica of each, and waits until it serves all slots. A primary that does not
+// answer for nodeTimeout is replaced.
+func (p Program) StartCluster(t testing.TB, nodeTimeout time.Duration, settings ...string) []*Redis {
 	t.Helper()
 	var nodes []*Redis
 	var addrs []string
 	for range 6 {
-		// The bus would listen 10,000 above the port, which may be no port.
-		_, bus, err := net.SplitHostPort(freeAddr(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := StartRedis(t, "--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "2000")
+		r := p.Start(t, append([]string{
+			"--cluster-enabled", "yes", "--cluster-node-timeout", fmt.Sprint(nodeTimeout.Milliseconds()),
+		}, settings...)...)
 		nodes = append(nodes, r)
 		addrs = append(addrs, r.Addr)
 	}
@@ -37,24 +35,63 @@ func StartRedisCluster(t testing.TB) []*Redis {
 	for _, r := range nodes {
 		r.await("CLUSTER INFO", "cluster_state:ok")
 	}
+	for _, r := range nodes[3:] {
+		r.await("INFO replication", "master_link_status:up")
+	}
 	return nodes
 }
 
-// StartRedisSentinel starts a sentinel that watches master under the given
-// name, and waits until it knows it. Further arguments are lines of its
-// configuration file.
-func StartRedisSentinel(t testing.TB, name string, master *Redis, lines ...string) *Redis {
+// Group is a primary, its two replicas, and the three sentinels that watch it.
+type Group struct {
+	Servers   []*Redis // the primary first
+	Sentinels []*Redis
+}
+
+// StartSentinels starts a group whose primary is known by the given name and
+// replaced if two sentinels have had no answer from it for downAfter. All six
+// ask for the password, unless it is empty.
+func (p Program) StartSentinels(t testing.TB, name, password string, downAfter time.Duration) *Group {
 	t.Helper()
-	host, port, err := net.SplitHostPort(master.Addr)
+	var settings []string
+	if password != "" {
+		settings = []string{"--requirepass", password, "--masterauth", password}
+	}
+	primary := p.Start(t, settings...)
+	host, port, err := net.SplitHostPort(primary.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "sentinel.conf") // the sentinel writes to it
-	lines = append([]string{fmt.Sprintf("sentinel monitor %s %s %s 1", name, host, port)}, lines...)
-	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+	g := &Group{Servers: []*Redis{primary}}
+	for range 2 {
+		g.Servers = append(g.Servers, p.Start(t, append(settings, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")...))
 	}
-	return start(t, file, "--sentinel")
+	lines := []string{
+		fmt.Sprintf("sentinel monitor %s %s %s 2", name, host, port),
+		fmt.Sprintf("sentinel down-after-milliseconds %s %d", name, downAfter.Milliseconds()),
+		// A vote that nobody wins is repeated after twice this time.
+		fmt.Sprintf("sentinel failover-timeout %s %d", name, downAfter.Milliseconds()),
+	}
+	if password != "" {
+		lines = append(lines, "requirepass "+password, fmt.Sprintf("sentinel auth-pass %s %s", name, password))
+	}
+	for range 3 {
+		file := filepath.Join(t.TempDir(), "sentinel.conf") // the sentinel writes to it
+		if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g.Sentinels = append(g.Sentinels, p.start(t, file, "--sentinel"))
+	}
+	for _, r := range g.Servers {
+		r.password = password
+	}
+	for _, r := range g.Servers[1:] {
+		r.await("INFO replication", "master_link_status:up")
+	}
+	for _, r := range g.Sentinels {
+		r.password = password
+		r.await("INFO sentinel", "slaves=2,sentinels=3")
+	}
+	return g
 }
 
 // await repeats a command until its reply has a text in it.
