@@ -18,7 +18,21 @@ import (
 type proxy struct {
 	addr, backend string
 	mu            sync.Mutex
-	command       string // whose answer to lose; empty: none
+	command       string      // whose answer to lose; empty: none
+	cut           atomic.Bool // nothing passes in either direction, and nobody notices
+}
+
+// wire is one direction of a connection through the proxy.
+type wire struct {
+	io.Writer
+	proxy *proxy
+}
+
+func (w wire) Write(b []byte) (int, error) {
+	if w.proxy.cut.Load() {
+		return len(b), nil
+	}
+	return w.Writer.Write(b)
 }
 
 func startProxy(t *testing.T, backend string) *proxy {
@@ -75,9 +89,9 @@ func (p *proxy) serve(client net.Conn) {
 	var answers sync.WaitGroup
 	answers.Go(func() {
 		defer client.Close()
-		relay(client, server, func([]byte) bool { return !lose.Load() })
+		relay(wire{client, p}, server, func([]byte) bool { return !lose.Load() })
 	})
-	relay(server, client, func(request []byte) bool {
+	relay(wire{server, p}, client, func(request []byte) bool {
 		lose.Store(p.swallows(request))
 		return true
 	})
