@@ -66,6 +66,12 @@ func TestEveryAuthorizationResponseCarriesIssAndState(t *testing.T) {
 	bad.Set("response_type", "token")
 	_, q := s.Get(t, user, "/music/authorize?"+bad.Encode()).Location(t)
 	check("bad request", q, "unsupported_response_type")
+	silent := s.AuthorizeQuery("music", id)
+	silent.Set("prompt", "none")
+	_, q = s.Get(t, user, "/music/authorize?"+silent.Encode()).Location(t)
+	check("prompt=none", q, "interaction_required")
+	_, q = s.Get(t, user, "/music/authorize?"+pushed(t, s, id, url.Values{"prompt": {"none"}}).Encode()).Location(t)
+	check("prompt=none, pushed", q, "interaction_required")
 
 	at := s.Consent(t, user, "music", s.AuthorizeQuery("music", id), "approve")
 	_, q = s.Get(t, user, "/music/callback?error=access_denied&state="+at.Query().Get("state")).Location(t)

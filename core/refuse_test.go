@@ -182,6 +182,7 @@ func faulty(s *coretest.Server) map[string]struct {
 		"the implicit grant":        {url.Values{"response_type": {"token"}}, "unsupported_response_type"},
 		"an answer by form":         {url.Values{"response_mode": {"form_post"}}, "invalid_request"},
 		"a request object":          {url.Values{"request": {"eyJhbGciOiJub25lIn0.e30."}}, "request_not_supported"},
+		"no prompt and a prompt":    {url.Values{"prompt": {"none login"}}, "invalid_request"},
 		"a repeated code_challenge": {url.Values{"code_challenge": {"a", "b"}}, "invalid_request"},
 	}
 }

@@ -70,13 +70,13 @@ func TestGitHubProviderThroughTheBoundary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	where, err := p.Authorize(t.Context(), upstream.AuthorizeRequest{State: "st", Scopes: []string{"read:user", "repo"}, CodeChallenge: "ch"})
+	where, err := p.Authorize(t.Context(), upstream.AuthorizeRequest{State: "st", Scopes: []string{"read:user", "repo"}, CodeChallenge: "ch", Prompt: "login select_account"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	u, _ := url.Parse(where)
 	if q := u.Query(); u.Path != "/login/oauth/authorize" || q.Get("client_id") != "Iv1.double" || q.Get("scope") != "read:user repo" ||
-		q.Get("redirect_uri") != "https://octo.example/callback" || q.Get("code_challenge_method") != "S256" {
+		q.Get("redirect_uri") != "https://octo.example/callback" || q.Get("code_challenge_method") != "S256" || q.Get("prompt") != "select_account" {
 		t.Errorf("authorize URL %s", where)
 	}
 	ask := func(code string) (*upstream.Credential, error) {

@@ -75,7 +75,7 @@ func (p *provider) bad(op, what string) error {
 // not send a browser anywhere but to its upstream, nor drop what ties the
 // answer to this browser.
 func (p *provider) Authorize(ctx context.Context, req upstream.AuthorizeRequest) (string, error) {
-	in := abi.AuthorizeInput{State: req.State, Scopes: list(req.Scopes), CodeChallenge: req.CodeChallenge}
+	in := abi.AuthorizeInput{State: req.State, Scopes: list(req.Scopes), CodeChallenge: req.CodeChallenge, Prompt: req.Prompt}
 	result, err := operation[abi.AuthorizeResult](ctx, p, abi.OpAuthorize, in, nil)
 	if err != nil {
 		return "", err

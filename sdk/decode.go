@@ -82,6 +82,7 @@ func authorizeInput(v tree.Value) AuthorizeInput {
 		Scopes:        v.Get("scopes").Strings(),
 		CodeChallenge: v.Get("code_challenge").Str(),
 		Nonce:         v.Get("nonce").Str(),
+		Prompt:        v.Get("prompt").Str(),
 	}
 }
 

@@ -66,6 +66,9 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request, t *tenant.T
 	default:
 		req, err = validate(t, c, target, params)
 	}
+	if err == nil && req.Prompt == oauth.PromptNone {
+		err = oauth.Errorf(oauth.InteractionRequired, "the user is asked every time")
+	}
 	if err != nil {
 		e.audit(r, t, c.ID, err)
 		target.Redirect(w, oauth.AuthorizationResponse{Issuer: t.Issuer, State: req.State, Err: oauth.AsError(err)})
@@ -136,7 +139,10 @@ func validate(t *tenant.Tenant, c *client.Client, target oauth.Target, params oa
 		}
 	}
 	var err error
-	req.Challenge, err = oauth.ParseCodeChallenge(params.Get("code_challenge"), params.Get("code_challenge_method"))
+	if req.Challenge, err = oauth.ParseCodeChallenge(params.Get("code_challenge"), params.Get("code_challenge_method")); err != nil {
+		return req, err
+	}
+	req.Prompt, err = oauth.ParsePrompt(params.Get("prompt"))
 	return req, err
 }
 

@@ -112,6 +112,6 @@ func (e *Endpoint) begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 		return "", err
 	}
 	return t.Provider.Authorize(r.Context(), upstream.AuthorizeRequest{
-		State: state, Scopes: req.Scopes, CodeChallenge: string(challenge),
+		State: state, Scopes: req.Scopes, CodeChallenge: string(challenge), Prompt: req.Prompt,
 	})
 }

@@ -30,6 +30,7 @@ const (
 	InvalidTarget           Code = "invalid_target"            // RFC 8707 §2
 	InvalidRequestURI       Code = "invalid_request_uri"       // RFC 9101 §7
 	RequestNotSupported     Code = "request_not_supported"     // OpenID Connect Core §3.1.2.6
+	InteractionRequired     Code = "interaction_required"      // OpenID Connect Core §3.1.2.6
 	InvalidRedirectURI      Code = "invalid_redirect_uri"      // RFC 7591 §3.2.2
 	InvalidClientMetadata   Code = "invalid_client_metadata"   // RFC 7591 §3.2.2
 )

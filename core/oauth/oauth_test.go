@@ -45,6 +45,23 @@ func TestPKCE(t *testing.T) {
 	}
 }
 
+func TestPrompt(t *testing.T) {
+	t.Parallel()
+	for asked, want := range map[string]string{
+		"": "", "none": "none", "consent": "", "login": "login", " select_account  login ": "login select_account",
+		"consent select_account": "select_account", "login login": "login", "create": "", "LOGIN": "",
+		"none login": "error", "consent none": "error", "none none": "error", "none create": "error",
+	} {
+		got, err := ParsePrompt(asked)
+		if err != nil && AsError(err).Code == InvalidRequest {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("prompt %q: %q, %v, want %q", asked, got, err, want)
+		}
+	}
+}
+
 func TestScopes(t *testing.T) {
 	t.Parallel()
 	if got := ParseScope("  read write\tread "); !slices.Equal(got, []string{"read", "write"}) {

@@ -34,6 +34,7 @@ type Request struct {
 	Challenge   oauth.CodeChallenge `json:"challenge"`
 	Resource    string              `json:"resource"`
 	Scopes      []string            `json:"scopes"`
+	Prompt      string              `json:"prompt,omitempty"` // as oauth.ParsePrompt returns it
 	// Pushed is the hash of the request_uri that this came by, if it was pushed
 	// (RFC 9126): the name under which an approval uses it up.
 	Pushed string `json:"pushed,omitempty"`

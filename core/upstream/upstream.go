@@ -55,6 +55,10 @@ type AuthorizeRequest struct {
 	State         string // opaque, comes back in the callback
 	Scopes        []string
 	CodeChallenge string // S256; empty if the provider does no PKCE
+	// Prompt is what the client wants asked (OpenID Connect Core §3.1.2.1):
+	// login, select_account, or both with a space between. An upstream that
+	// knows no such thing is not asked for it.
+	Prompt string
 }
 
 // ExchangeRequest is the input of Provider.Exchange.

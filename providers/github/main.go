@@ -36,6 +36,7 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 		TokenURL:     web + "/login/oauth/access_token",
 		UserinfoURL:  api + "/user",
 		PKCE:         true,
+		Prompts:      []string{"select_account"},
 		// The token endpoint sends a form unless it is asked for JSON; the API
 		// refuses requests without a User-Agent.
 		Headers: []abi.Header{{"user-agent", "sallyport"}},

@@ -38,6 +38,7 @@ const settings = `{
     "default_scopes": {"type": "array", "items": {"type": "string"}, "description": "Scopes asked for when the tenant names none"},
     "second_scope_param": {"type": "string", "description": "A second parameter for scopes, such as user_scope"},
     "second_scopes": {"type": "array", "items": {"type": "string"}, "description": "The scopes that go there"},
+    "prompts": {"type": "array", "items": {"enum": ["login", "select_account"]}, "description": "The values of the parameter prompt that the upstream knows; what a client asks of these is passed on; default: none"},
     "authorize_params": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Further parameters for the authorization endpoint"},
     "token_params": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Further parameters sent with a code"},
     "refresh_params": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Further parameters sent with a refresh token"},

@@ -215,6 +215,7 @@ func presetsHtoZ() []preset {
 			TokenURL:      "{base}/services/oauth2/token",
 			RevokeURL:     "{base}/services/oauth2/revoke",
 			UserinfoURL:   "{base}/services/oauth2/userinfo",
+			Prompts:       []string{"login", "select_account"},
 			DefaultScopes: []string{"api", "openid", "refresh_token"},
 			RefreshPolicy: oauth2.RefreshStable, // unless the app says otherwise
 			// No expires_in: the company's session policy decides.

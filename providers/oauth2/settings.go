@@ -147,6 +147,7 @@ func numbers(cfg *oauth2.Config) []setting[int64] {
 func lists(cfg *oauth2.Config) []setting[[]string] {
 	return []setting[[]string]{
 		{"default_scopes", &cfg.DefaultScopes},
+		{"prompts", &cfg.Prompts},
 		{"second_scopes", &cfg.SecondScopes},
 		{"callback_keep", &cfg.Query.Keep},
 		{"lookup_match", &cfg.Lookup.Match},

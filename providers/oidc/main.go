@@ -47,6 +47,7 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 		Nonce:           nonce,
 		ClientAuth:      s.clientAuth,
 		PKCE:            c.Setting("pkce").Bool(),
+		Prompts:         s.prompts,
 		AuthorizeParams: s.params,
 		RefreshPolicy:   s.refreshPolicy,
 		RefreshGrace:    s.refreshGrace,

@@ -21,6 +21,7 @@ const settings = `{
 
     "client_auth": {"enum": ["post", "basic", "none", "private_key_jwt"], "description": "How the token endpoint knows the client; default basic, or the preset's"},
     "pkce": {"type": "boolean", "default": true, "description": "Send a PKCE challenge (S256)"},
+    "prompts": {"type": "array", "items": {"enum": ["login", "select_account"]}, "description": "The values of the parameter prompt that the issuer knows; what a client asks of these is passed on; default both, but for google and okta"},
     "authorize_params": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Further parameters for the authorization endpoint, such as audience for auth0; some issuers send a refresh token only with prompt: consent"},
     "offline_access": {"type": "boolean", "description": "Ask for the scope offline_access too, for a refresh token; default true, but not for google"},
     "refresh_policy": {"enum": ["none", "stable", "tolerant", "grace", "strict"], "description": "What refreshing does to the old refresh token: none: there is none; stable: no new one; tolerant: both live; grace: the old one lives for refresh_grace; strict: the old one is dead; default strict, or the preset's"},

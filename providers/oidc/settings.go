@@ -15,6 +15,7 @@ type settled struct {
 	issuer          string   // {tenant} in it is the setting tenant
 	hosts           []string // beside the issuer's own
 	clientAuth      string
+	prompts         []string // nil: all of them
 	params          sdk.Form
 	offlineAccess   bool // ask for the scope offline_access
 	refreshPolicy   string
@@ -43,6 +44,7 @@ func presetOf(name string) (settled, bool) {
 			issuer:        "https://accounts.google.com",
 			hosts:         []string{"oauth2.googleapis.com", "openidconnect.googleapis.com"},
 			clientAuth:    sdk.ClientSecretPost,
+			prompts:       []string{"select_account"},
 			params:        sdk.Form{{"access_type", "offline"}, {"prompt", "consent"}},
 			refreshPolicy: oauth2.RefreshStable,
 		}, true
@@ -63,6 +65,7 @@ func presetOf(name string) (settled, bool) {
 	case "okta":
 		return settled{
 			title: "Okta", home: "https://www.okta.com",
+			prompts:    []string{"login"},
 			clientAuth: sdk.ClientSecretBasic, offlineAccess: true,
 		}, true
 	}
@@ -91,6 +94,11 @@ func settle(c *sdk.Conversation) (settled, error) {
 		for _, m := range v.Members() {
 			s.params.Add(m.Name, m.Value.Text())
 		}
+	}
+	if v := c.Setting("prompts"); v.Exists() {
+		s.prompts = v.Strings()
+	} else if s.prompts == nil {
+		s.prompts = []string{"login", "select_account"} // OpenID Connect Core §3.1.2.1
 	}
 	if v := c.Setting("offline_access"); v.Exists() {
 		s.offlineAccess = v.Bool()

@@ -29,7 +29,7 @@ const ManifestSection = "sallyport.manifest"
 
 // Version is the ABI this tree speaks, major.minor. Additive changes raise the
 // minor.
-const Version = "1.0"
+const Version = "1.1"
 
 // Operations of a provider.
 const (
@@ -140,6 +140,7 @@ type AuthorizeInput struct {
 	Scopes        []string `json:"scopes"`
 	CodeChallenge string   `json:"code_challenge,omitempty"` // S256, RFC 7636 §4.2
 	Nonce         string   `json:"nonce,omitempty"`          // OpenID Connect Core §3.1.2.1
+	Prompt        string   `json:"prompt,omitempty"`         // login, select_account or both with a space between, for upstreams that know it; since 1.1
 }
 
 // AuthorizeResult is the answer to authorize.

@@ -51,6 +51,11 @@ type Config struct {
 	SecondScopeParam string   // carries SecondScopes; empty: there is none
 	SecondScopes     []string // the scopes that, if asked for, go there instead
 
+	// Prompts are the values of prompt that the upstream knows of those a
+	// client may send, login and select_account. They are added to a prompt in
+	// AuthorizeParams. Empty: none is passed on.
+	Prompts []string
+
 	AuthorizeParams sdk.Form // sent along to the authorization endpoint
 	TokenParams     sdk.Form // sent along with a code
 	RefreshParams   sdk.Form // sent along with a refresh token

@@ -61,6 +61,9 @@ func TestKnobs(t *testing.T) {
 			c.Body, c.ClientAuth = oauth2.BodyJSON, sdk.ClientSecretUser
 			c.TokenParams = sdk.Form{{"resource", "r"}, {"grant_type", "mine"}}
 		},
+		"prompt": func(c *oauth2.Config) {
+			c.Prompts, c.AuthorizeParams = []string{"select_account"}, sdk.Form{{"prompt", "consent"}}
+		},
 		"scopes": func(c *oauth2.Config) {
 			c.ScopeSeparator, c.SecondScopeParam, c.SecondScopes = ",", "user_scope", []string{"u1", "u2", "u3"}
 			c.DefaultScopes, c.TokenScope, c.RefreshScope, c.RefreshRedirectURI = []string{"d", "u3"}, true, true, true

@@ -95,6 +95,9 @@ func (p *Provider) Authorize(c *sdk.Conversation, in sdk.AuthorizeInput) (string
 	for _, pair := range append(cfg.renamed(protocol), cfg.scopeParams(in.Scopes)...) {
 		q.Set(pair[0], pair[1])
 	}
+	if prompt := cfg.prompt(q.Get("prompt"), in.Prompt); prompt != "" {
+		q.Set("prompt", prompt)
+	}
 	q.Set("state", in.State)
 	if in.CodeChallenge != "" && cfg.PKCE {
 		q.Set("code_challenge", in.CodeChallenge)
@@ -104,6 +107,18 @@ func (p *Provider) Authorize(c *sdk.Conversation, in sdk.AuthorizeInput) (string
 		q.Set("nonce", nonce)
 	}
 	return sdk.AddQuery(cfg.AuthorizeURL, q), nil
+}
+
+// prompt adds to ours, which the table always sends, what the client wants asked
+// and the upstream knows.
+func (cfg *Config) prompt(ours, clients string) string {
+	values := strings.Fields(ours)
+	for _, v := range strings.Fields(clients) {
+		if slices.Contains(cfg.Prompts, v) && !slices.Contains(values, v) {
+			values = append(values, v)
+		}
+	}
+	return strings.Join(values, " ")
 }
 
 // Exchange redeems the code of the callback and looks up the account.

@@ -50,9 +50,13 @@ func (p Provider) Describe() upstream.Description {
 	}
 }
 
-// Authorize returns Login with the state.
+// Authorize returns Login with the state and the prompt.
 func (p Provider) Authorize(_ context.Context, req upstream.AuthorizeRequest) (string, error) {
-	return p.Login + "?" + url.Values{"state": {req.State}, "code_challenge": {req.CodeChallenge}}.Encode(), nil
+	q := url.Values{"state": {req.State}, "code_challenge": {req.CodeChallenge}}
+	if req.Prompt != "" {
+		q.Set("prompt", req.Prompt)
+	}
+	return p.Login + "?" + q.Encode(), nil
 }
 
 // Exchange logs in the user whose name is the callback's code.

@@ -82,6 +82,9 @@ pub struct AuthorizeInput {
     pub code_challenge: String,
     /// OpenID Connect Core §3.1.2.1; may be empty.
     pub nonce: String,
+    /// What the client wants asked, for upstreams that know it: login,
+    /// select_account, both with a space between, or empty.
+    pub prompt: String,
 }
 
 /// The callback and what led to it.

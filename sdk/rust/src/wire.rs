@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The version of the byte contract this crate speaks, major.minor.
-const ABI_VERSION: &str = "1.0";
+const ABI_VERSION: &str = "1.1";
 
 /// Makes one call of a provider: an input document in, an output document out.
 /// It is all that the exports of a module do, so what runs natively in a test
@@ -45,6 +45,7 @@ fn dispatch<P: Provider>(c: &mut Conversation, op: &str, params: &Value) -> Resu
                 scopes: texts(params, "scopes"),
                 code_challenge: text(params, "code_challenge"),
                 nonce: text(params, "nonce"),
+                prompt: text(params, "prompt"),
             };
             P::authorize(c, input).map(|url| Object::new().text("url", &url).end())
         }
