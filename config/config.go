@@ -140,6 +140,16 @@ type Tenant struct {
 	// loopback host; no slash at the end.
 	Resource string `koanf:"resource" example:"https://tools.example.com/mcp"`
 
+	// MCP methods that need no token, for example `[initialize,
+	// notifications/initialized, ping, tools/list, server/discover]`. The backend
+	// gets no upstream token with them. Empty: a client has to log in before it
+	// can do anything, which is what many clients wait for when they connect.
+	Anonymous []string `koanf:"anonymous" example:"[initialize, notifications/initialized, ping, tools/list, server/discover]"`
+
+	// Scopes that a tool needs, by the tool's name. A client whose user has
+	// granted less is told which to ask for.
+	Tools map[string][]string `koanf:"tools" example:"{ delete_repo: [repo] }"`
+
 	// Client id metadata documents: whether a client may use the URL of a
 	// document about itself as its client id. With `off` clients do not learn
 	// that they could, and register themselves.

@@ -88,7 +88,8 @@ func TestLayers(t *testing.T) {
 
 func TestEnviron(t *testing.T) {
 	file := write(t, "a.yaml", base+"  octo.v2_x-1: { provider: github, client_id: id, backend: 'http://b/mcp', url: 'https://v2.example.com' }\n")
-	c := mustLoad(t, Options{Files: []string{file}, Environ: []string{
+	tools := write(t, "tools.yaml", "tenants: { octo: { tools: { a/b.C: [repo] } } }\n")
+	c := mustLoad(t, Options{Files: []string{file, tools}, Environ: []string{
 		"SALLYPORT_SERVER__LISTEN=:1",
 		"SALLYPORT_SERVER__OPERATOR_LISTEN=",
 		"SALLYPORT_KEYS=k2, ${env:OLD_KEY}",
@@ -99,6 +100,7 @@ func TestEnviron(t *testing.T) {
 		"SALLYPORT_TENANTS__octo__LIFETIMES__CODE=1m30s",
 		"SALLYPORT_TENANTS__octo__CLIENTS=[{id: i, redirect_uris: ['https://i/cb']}]",
 		"SALLYPORT_TENANTS__octo__RESOURCE_SERVERS=[{id: api, secret: '${env:OLD_KEY}'}]",
+		"SALLYPORT_TENANTS__octo__TOOLS__DELETE_REPO=repo, user",
 		"SALLYPORT_TENANTS__new__PROVIDER=github",
 		"SALLYPORT_TENANTS__new__CLIENT_ID=007",
 		"SALLYPORT_TENANTS__new__BACKEND=http://n/mcp",
@@ -121,6 +123,7 @@ func TestEnviron(t *testing.T) {
 		{"duration", octo.Lifetimes.Code, 90 * time.Second},
 		{"list of sections", octo.Clients[0].Name + octo.Clients[0].RedirectURIs[0], "ihttps://i/cb"},
 		{"list of sections with a secret", octo.ResourceServers[0].ID + octo.ResourceServers[0].Secret.Reveal(), "apik0"},
+		{"lists by name", fmt.Sprint(octo.Tools), "map[a/b.C:[repo] delete_repo:[repo user]]"},
 		{"new tenant", c.Tenants["new"].ClientID, "007"},
 		{"number of tenants", len(c.Tenants), 3},
 	} {

@@ -24,6 +24,7 @@ var (
 	segmentForm  = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
 	scopeForm    = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]+$`) // RFC 6749 §3.3
 	clientForm   = regexp.MustCompile(`^[\x21-\x7e]+$`)              // RFC 6749 §A.1, without the space
+	methodForm   = regexp.MustCompile(`^[a-z][A-Za-z0-9_/-]*$`)
 	uriForm      = regexp.MustCompile("^[^\\x00-\\x20\"<>\\\\^`{|}#\\x7f-\\x{10ffff}]+$")
 )
 
@@ -209,6 +210,18 @@ func checkAppURI(uri string) *problem {
 func checkScope(scope string) *problem {
 	if !scopeForm.MatchString(scope) {
 		return &problem{"must be one scope", "ASCII without spaces, quotes and backslashes; one scope per item"}
+	}
+	return nil
+}
+
+// checkAnonymous takes an MCP method that may go without a user. A tool acts as
+// one, and where it did not, nobody would ever be asked to log in.
+func checkAnonymous(method string) *problem {
+	switch {
+	case !methodForm.MatchString(method):
+		return &problem{"must be a method of MCP", "such as tools/list"}
+	case method == "tools/call":
+		return &problem{"must not be called without a token", "list what tells clients about tools, such as tools/list"}
 	}
 	return nil
 }

@@ -162,7 +162,7 @@ func takes(s *shape) string {
 	case section:
 		return "section"
 	case named:
-		return "sections by name"
+		return map[bool]string{true: "sections", false: takes(s.elem)}[s.elem.kind == section] + " by name"
 	case free:
 		return "anything"
 	case list:

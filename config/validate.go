@@ -70,6 +70,8 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	l.checkServer(p, t)
 	l.checkAll(p.child("hosts"), t.Hosts, checkHost)
 	l.checkAll(p.child("scopes"), t.Scopes, checkScope)
+	l.checkAll(p.child("anonymous"), t.Anonymous, checkAnonymous)
+	l.checkTools(p.child("tools"), t)
 	l.checkAll(p.child("cimd_hosts"), t.CIMDHosts, checkHost)
 	l.checkAll(p.child("redirects").child("hosts"), t.Redirects.Hosts, checkHost)
 	l.checkAll(p.child("redirects").child("uris"), t.Redirects.URIs, checkAppURI)
@@ -109,6 +111,22 @@ func (l *loader) checkServer(p path, t Tenant) {
 		l.check(backend, t.Backend, checkBackend)
 	case !l.known(backend) && !l.known(resource):
 		l.fault(backend, problem{"is missing", "for example http://127.0.0.1:9000/mcp"})
+	}
+}
+
+// checkTools checks the scopes of each tool at p. Without scopes of its own a
+// tenant offers its provider's, which are not known here.
+func (l *loader) checkTools(p path, t Tenant) {
+	for _, tool := range slices.Sorted(maps.Keys(t.Tools)) {
+		l.checkAll(p.child(tool), t.Tools[tool], func(scope string) *problem {
+			if what := checkScope(scope); what != nil || len(t.Scopes) == 0 || slices.Contains(t.Scopes, scope) {
+				return what
+			}
+			return &problem{"is none of this tenant's scopes", "nobody could be granted it; add it to scopes"}
+		})
+		if len(t.Tools[tool]) == 0 {
+			l.fault(p.child(tool), problem{"lists no scope", "a tool that needs none is left out"})
+		}
 	}
 }
 

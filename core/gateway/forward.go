@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,48 +14,30 @@ import (
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/oauth"
-	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
 )
 
-// call is one admitted request on its way to the backend.
-type call struct {
-	tenant *tenant.Tenant
-	live   *grant.Live
-	cred   *upstream.Credential
-}
-
-type callKey struct{}
-
-func withCall(ctx context.Context, c *call) context.Context {
-	return context.WithValue(ctx, callKey{}, c)
-}
-
-func callFrom(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
-
 // newForwarder returns the streaming reverse proxy. One serves all tenants:
 // where a request goes and what it carries come from its call.
-func newForwarder(keeper *credential.Keeper, log hclog.Logger, transport http.RoundTripper) http.Handler {
+func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite:        rewrite,
-		Transport:      &retrier{next: transport, keeper: keeper},
+		Transport:      transport,
 		FlushInterval:  -1, // every event at once
 		ModifyResponse: modifyResponse,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				return // the client went away; nobody reads an answer
 			}
-			log.Warn("backend", "tenant", callFrom(r.Context()).tenant.Name, "error", err)
-			if errors.Is(err, errReplace) {
-				oauth.WriteError(w, r, wire(err))
-				return
+			if !errors.Is(err, errReplace) {
+				err = &oauth.Error{
+					Code: oauth.TemporarilyUnavailable, Status: http.StatusBadGateway, Cause: err,
+					Description: "the MCP server behind this gateway does not answer",
+				}
 			}
-			oauth.WriteError(w, r, &oauth.Error{
-				Code: oauth.TemporarilyUnavailable, Status: http.StatusBadGateway,
-				Description: "the MCP server behind this gateway does not answer",
-			})
+			g.refuse(w, callFrom(r.Context()), err)
 		},
-		ErrorLog: log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
+		ErrorLog: g.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
 	}
 }
 
@@ -86,8 +67,13 @@ func ours(header string) bool {
 	return strings.HasPrefix(name, "x-sallyport-") || strings.HasPrefix(name, "x-forwarded-") || name == "forwarded" || name == "x-real-ip"
 }
 
-// authorize puts the upstream token where ours was.
+// authorize puts the upstream token where ours was. Without a user there is
+// none.
 func authorize(r *http.Request, cred *upstream.Credential) {
+	if cred == nil {
+		r.Header.Del("Authorization")
+		return
+	}
 	r.Header.Set("Authorization", "Bearer "+cred.AccessToken.Reveal())
 }
 
@@ -102,12 +88,16 @@ func modifyResponse(res *http.Response) error {
 	if res.StatusCode != http.StatusUnauthorized {
 		return nil
 	}
-	// The upstream token is dead and could not be replaced: the user has to
-	// log in again. The backend's own challenge would lead clients astray.
-	t := callFrom(res.Request.Context()).tenant
+	// The backend's own challenge would lead clients astray. A user's upstream
+	// token is dead and could not be replaced: log in again. Without a user the
+	// backend wants one for more than the tenant's policy says.
+	no := &refusal{}
+	c := callFrom(res.Request.Context())
+	if !c.anonymous() {
+		no.fault = oauth.Errorf(oauth.InvalidToken, "the connection to the upstream service has ended; log in again")
+	}
 	rec := &answer{header: http.Header{}}
-	oauth.Challenge{ResourceMetadata: t.ResourceMetadata(), Scopes: t.Offered()}.
-		Write(rec, oauth.Errorf(oauth.InvalidToken, "the connection to the upstream service has ended; log in again"))
+	no.write(rec, c.tenant, nil)
 	_ = res.Body.Close()
 	res.Header, res.Body, res.ContentLength = rec.header, io.NopCloser(&rec.body), int64(rec.body.Len())
 	return nil
@@ -123,10 +113,6 @@ func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(int)             {}
 func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 
-// maxReplay is the largest request body, in bytes, that is kept for a second
-// try.
-const maxReplay = 1 << 20
-
 // retrier sends a call once more, with a renewed upstream token, when the
 // backend answers 401: upstreams end tokens before their time.
 type retrier struct {
@@ -139,15 +125,11 @@ type retrier struct {
 var errReplace = errors.New("gateway: replacing a rejected upstream token")
 
 func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
-	body, whole, err := buffer(r)
-	if err != nil {
-		return nil, err
-	}
+	c := callFrom(r.Context())
 	res, err := rt.next.RoundTrip(r)
-	if err != nil || res.StatusCode != http.StatusUnauthorized || !whole {
+	if err != nil || res.StatusCode != http.StatusUnauthorized || !c.whole || c.anonymous() {
 		return res, err
 	}
-	c := callFrom(r.Context())
 	cred, err := rt.keeper.Replace(r.Context(), c.tenant, c.live)
 	if errors.Is(err, credential.ErrDead) || grant.ReasonOf(err) != "" {
 		return res, nil // the backend's 401 is the answer then, see modifyResponse
@@ -157,24 +139,7 @@ func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%w: %w", errReplace, err)
 	}
 	again := r.Clone(r.Context())
-	again.Body = io.NopCloser(bytes.NewReader(body))
+	c.rewind(again)
 	authorize(again, cred)
 	return rt.next.RoundTrip(again)
-}
-
-// buffer reads a body of at most maxReplay bytes so that it can be sent twice.
-// A larger one, or one of unknown length, streams through and is sent once.
-func buffer(r *http.Request) (body []byte, whole bool, err error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, true, nil
-	}
-	if r.ContentLength < 0 || r.ContentLength > maxReplay {
-		return nil, false, nil
-	}
-	body, err = io.ReadAll(io.LimitReader(r.Body, maxReplay+1))
-	if err != nil {
-		return nil, false, errors.Join(errors.New("gateway: reading the request"), err)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	return body, true, nil
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 
 	"github.com/sallyport/sallyport/core/audit"
@@ -32,12 +31,6 @@ type facts struct {
 	messages func() ([]message, error)
 }
 
-// message is what policy looks at in one JSON-RPC message.
-type message struct {
-	method string // empty: a response
-	tool   string // of tools/call
-}
-
 // pass is the gate's yes. The zero value admits without a user.
 type pass struct {
 	live *grant.Live
@@ -47,21 +40,6 @@ type pass struct {
 // anonymous tells whether nobody is behind the request.
 func (p *pass) anonymous() bool { return p.live == nil }
 
-// refusal is the gate's no.
-type refusal struct {
-	fault  *oauth.Error // nil: no credentials were sent, the start of every login
-	scopes []string     // for the challenge
-	reason string       // for the audit log
-}
-
-// Error is for the log.
-func (r *refusal) Error() string {
-	if r.fault == nil {
-		return "gateway: no token"
-	}
-	return r.fault.Error()
-}
-
 // decide admits a request, anonymously or as a user whose upstream credential
 // is good, or refuses it. Every error is a *refusal, and is audited unless it
 // only says that there was no token.
@@ -70,10 +48,10 @@ func (g *gate) decide(ctx context.Context, t *tenant.Tenant, f facts) (*pass, er
 	if err == nil {
 		return p, nil
 	}
-	no := refuse(t, err)
+	no := refuse(err)
 	if no.fault != nil {
-		event := audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: no.reason}
-		if p != nil {
+		event := audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: no.why()}
+		if p != nil && !p.anonymous() {
 			event.Grant, event.Subject, event.Client = p.live.ID, p.live.Record.Subject, p.live.Record.ClientHash
 		}
 		g.audit.Record(ctx, event)
@@ -136,8 +114,8 @@ func (f facts) covered(t *tenant.Tenant, granted []string) error {
 	if err != nil {
 		return err
 	}
-	// RFC 6750 §3.1 wants all that the request needs, and a client that asks
-	// for just that must not lose what it has: so both, in one challenge.
+	// All that the request needs, and what the client has, which it must not
+	// lose by asking for just that: one challenge and not one after another.
 	all := granted
 	for _, m := range messages {
 		for _, scope := range t.Tools[m.tool] {
@@ -149,58 +127,5 @@ func (f facts) covered(t *tenant.Tenant, granted []string) error {
 	if len(all) == len(granted) {
 		return nil
 	}
-	return &refusal{
-		fault:  oauth.Errorf(oauth.InsufficientScope, "this tool needs more scope than was granted"),
-		scopes: all, reason: string(oauth.InsufficientScope),
-	}
-}
-
-// refuse makes a refusal of whatever stopped a request. Only a dead token is
-// invalid_token: it makes the client log in again.
-func refuse(t *tenant.Tenant, err error) *refusal {
-	if no, ok := errors.AsType[*refusal](err); ok {
-		return no
-	}
-	no := &refusal{scopes: t.Offered()}
-	switch reason := grant.ReasonOf(err); {
-	case errors.Is(err, errNoToken), errors.Is(err, oauth.ErrNoBearer):
-	case reason != "":
-		no.fault, no.reason = invalidToken(err), string(reason)
-	case errors.Is(err, credential.ErrDead):
-		no.fault, no.reason = invalidToken(err), "upstream_dead"
-	default:
-		no.fault = wire(err)
-		no.reason = string(no.fault.Code)
-	}
-	return no
-}
-
-func invalidToken(cause error) *oauth.Error {
-	return &oauth.Error{Code: oauth.InvalidToken, Description: "the access token is invalid or expired", Cause: cause}
-}
-
-// wire is what a client is told of trouble that is not its token's.
-func wire(err error) *oauth.Error {
-	if fault, ok := errors.AsType[*oauth.Error](err); ok {
-		return fault
-	}
-	if _, ok := errors.AsType[*upstream.Error](err); ok {
-		return upstream.ToOAuth(err)
-	}
-	return oauth.Unavailable(err)
-}
-
-// write answers with the refusal. What is our own trouble it returns for the
-// server to log and write: the token is good, so that is no challenge.
-func (r *refusal) write(w http.ResponseWriter, t *tenant.Tenant) error {
-	challenge := oauth.Challenge{ResourceMetadata: t.ResourceMetadata(), Scopes: r.scopes}
-	switch {
-	case r.fault == nil:
-		challenge.Write(w, nil)
-	case r.fault.StatusCode() >= http.StatusInternalServerError:
-		return r.fault
-	default:
-		challenge.Write(w, r.fault)
-	}
-	return nil
+	return &refusal{fault: oauth.Errorf(oauth.InsufficientScope, "this tool needs more scope than was granted"), scopes: all}
 }

@@ -8,24 +8,29 @@ package gateway
 import (
 	"net/http"
 
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // Gateway answers /mcp.
 type Gateway struct {
 	gate    *gate
+	log     hclog.Logger
 	forward http.Handler
 }
 
 // New returns a gateway. Backends are reached through transport; they are the
 // operator's own and may be anywhere, so it is not core/fetch.
 func New(grants *grant.Store, keeper *credential.Keeper, auditLog *audit.Log, log hclog.Logger, transport http.RoundTripper) *Gateway {
-	return &Gateway{gate: &gate{grants: grants, keeper: keeper, audit: auditLog}, forward: newForwarder(keeper, log, transport)}
+	g := &Gateway{gate: &gate{grants: grants, keeper: keeper, audit: auditLog}, log: log}
+	g.forward = g.newForwarder(&retrier{next: transport, keeper: keeper})
+	return g
 }
 
 // Routes returns the gateway's routes: both spellings, never a redirect
@@ -43,10 +48,50 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		http.NotFound(w, r)
 		return nil
 	}
-	p, err := g.gate.decide(r.Context(), t, facts{authorization: r.Header.Values("Authorization"), query: r.URL.RawQuery})
-	if err != nil {
-		return refuse(t, err).write(w, t)
+	c := &call{tenant: t, in: r}
+	if err := g.admit(c); err != nil {
+		g.refuse(w, c, err)
+		return nil
 	}
-	g.forward.ServeHTTP(w, r.WithContext(withCall(r.Context(), &call{tenant: t, live: p.live, cred: p.cred})))
+	g.forward.ServeHTTP(w, r.WithContext(withCall(r.Context(), c)))
 	return nil
+}
+
+// admit passes a call through the gate and makes it ready to be sent.
+func (g *Gateway) admit(c *call) error {
+	r := c.in
+	p, err := g.gate.decide(r.Context(), c.tenant, facts{
+		authorization: r.Header["Authorization"], query: r.URL.RawQuery, messages: c.look,
+	})
+	if err != nil {
+		return err
+	}
+	c.pass = *p
+	return c.keep()
+}
+
+// refuse answers what is not passed on. This, and not the server, is where it
+// is written and logged: MCP clients need another form than the other routes'.
+func (g *Gateway) refuse(w http.ResponseWriter, c *call, err error) {
+	no := refuse(err)
+	if no.fault == nil && c.in.Method != http.MethodPost && len(c.tenant.Anonymous) > 0 {
+		no = withoutToken()
+		w.Header().Set("Allow", http.MethodPost)
+	}
+	if no.fault != nil && no.fault.StatusCode() >= http.StatusInternalServerError {
+		g.log.Error("call failed", "tenant", c.tenant.Name, "status", no.fault.StatusCode(), "error", err,
+			"request", middleware.GetReqID(c.in.Context()))
+	}
+	no.write(w, c.tenant, c.id())
+}
+
+// withoutToken refuses a stream, or the end of a session, where other things
+// can be had without a token. A client that came so far without one asks for a
+// stream as soon as it is connected: a 401 would send its user to log in, which
+// the tenant wants to put off, and 405 is how a server says that it has none
+// (MCP 2025-11-25, Listening for Messages from the Server).
+func withoutToken() *refusal {
+	return &refusal{fault: &oauth.Error{
+		Code: oauth.InvalidRequest, Status: http.StatusMethodNotAllowed, Description: "there is no stream without an access token",
+	}}
 }

@@ -108,6 +108,25 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	WriteJSON(w, e.StatusCode(), e.wire())
 }
 
+// WriteRPC writes err as the answer to the JSON-RPC message of that id, nil if
+// it is not known, with a code of JSON-RPC's; the OAuth error is its data. MCP
+// clients give up the connection over a refusal in any other form, or take the
+// server for one of another era (MCP 2026-07-28, Backward Compatibility).
+func WriteRPC(w http.ResponseWriter, id json.RawMessage, code int, err error) {
+	e := AsError(err)
+	retryAfter(w, e)
+	type fault struct {
+		Code    int               `json:"code"`
+		Message string            `json:"message"`
+		Data    map[string]string `json:"data"`
+	}
+	WriteJSON(w, e.StatusCode(), struct {
+		Version string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id,omitempty"` // MCP: an error without id, where JSON-RPC has null
+		Error   fault           `json:"error"`
+	}{"2.0", id, fault{code, clean(e.Description), e.wire()}})
+}
+
 // Challenge is what a 401 or 403 of the protected resource tells a client
 // (RFC 6750 §3, RFC 9728 §5.1).
 type Challenge struct {
@@ -121,6 +140,20 @@ func (c Challenge) Write(w http.ResponseWriter, err error) {
 	status, body := http.StatusUnauthorized, map[string]string{
 		"error": string(InvalidToken), "error_description": "this resource needs an access token",
 	}
+	if err != nil {
+		e := AsError(err)
+		retryAfter(w, e)
+		status, body = e.StatusCode(), e.wire()
+	}
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		c.Set(w.Header(), err)
+	}
+	WriteJSON(w, status, body)
+}
+
+// Set puts the challenge into the header of an answer, for whoever writes a
+// body of its own.
+func (c Challenge) Set(h http.Header, err error) {
 	// resource_metadata first and every value quoted: clients read this header
 	// with regular expressions.
 	header := `Bearer resource_metadata="` + c.ResourceMetadata + `"`
@@ -129,14 +162,9 @@ func (c Challenge) Write(w http.ResponseWriter, err error) {
 	}
 	if err != nil {
 		e := AsError(err)
-		retryAfter(w, e)
-		status, body = e.StatusCode(), e.wire()
 		header += fmt.Sprintf(`, error="%s", error_description="%s"`, e.Code, clean(e.Description))
 	}
-	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		w.Header().Set("WWW-Authenticate", header)
-	}
-	WriteJSON(w, status, body)
+	h.Set("WWW-Authenticate", header)
 }
 
 func (e *Error) wire() map[string]string {

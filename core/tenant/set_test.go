@@ -104,6 +104,9 @@ func TestNewSetReportsEveryFault(t *testing.T) {
 		"double slash":    one(func(t *Tenant) { t.Issuer += "//y" }),
 		"no provider":     one(func(t *Tenant) { t.Provider = nil }),
 		"no backend":      one(func(t *Tenant) { t.Backend = nil }),
+		"foreign scope": one(func(t *Tenant) {
+			t.Scopes, t.Tools = []string{"read"}, map[string][]string{"x": {"read", "write"}}
+		}),
 		"unnamed server":  one(func(t *Tenant) { t.ResourceServers = []ResourceServer{{Secret: seal.NewSecret("s")}} }),
 		"open server":     one(func(t *Tenant) { t.ResourceServers = []ResourceServer{{ID: "api"}} }),
 		"no lifetime":     one(func(t *Tenant) { t.Lifetimes.Access = 0 }),

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -164,6 +165,11 @@ func (t *Tenant) validate() error {
 	for _, s := range t.ResourceServers {
 		if s.ID == "" || s.Secret.IsZero() {
 			return fmt.Errorf("tenant %s: a resource server needs an id and a secret", t.Name)
+		}
+	}
+	for tool, scopes := range t.Tools {
+		if foreign := slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return slices.Contains(t.Offered(), s) }); len(foreign) > 0 {
+			return fmt.Errorf("tenant %s: the tool %s needs the scope %s, which the tenant does not offer", t.Name, tool, foreign[0])
 		}
 	}
 	l := t.Lifetimes
