@@ -236,7 +236,7 @@ func TestWrongAssertions(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}
-	if n := w.driver.Keys(); n != 0 {
+	if n := w.driver.Keys(""); n != 0 {
 		t.Errorf("%d records of refused assertions", n)
 	}
 	if err := w.present(t, good, nil); err != nil {

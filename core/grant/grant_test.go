@@ -75,7 +75,7 @@ func TestUsedCodeEndsTheGrantEvenAfterItExpired(t *testing.T) {
 	if _, err := h.Verify(t.Context(), h.t, first.Access); ReasonOf(err) != Gone {
 		t.Errorf("a token of the grant: %v", err)
 	}
-	if h.driver.Keys() != 0 {
+	if h.driver.Keys("grant/") != 0 {
 		t.Error("the record is still there")
 	}
 }

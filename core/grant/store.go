@@ -15,9 +15,10 @@ import (
 
 // Store keeps the grants of all tenants.
 type Store struct {
-	records *store.Collection[Record]
-	keys    *seal.Keyring
-	now     func() time.Time
+	records  *store.Collection[Record]
+	accounts *store.Collection[account]
+	keys     *seal.Keyring
+	now      func() time.Time
 }
 
 // NewStore returns a Store over driver. A nil now means time.Now.
@@ -25,7 +26,10 @@ func NewStore(driver store.Driver, keys *seal.Keyring, now func() time.Time) *St
 	if now == nil {
 		now = time.Now
 	}
-	return &Store{records: store.NewCollection[Record](driver, keys, "grant"), keys: keys, now: now}
+	return &Store{
+		records: store.NewCollection[Record](driver, keys, "grant"), accounts: store.NewCollection[account](driver, keys, "account"),
+		keys: keys, now: now,
+	}
 }
 
 // New is what a finished login knows.
@@ -48,6 +52,11 @@ func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code strin
 	tok.expires = now.Add(t.Lifetimes.Code)
 	cred, err := s.sealCredential(t.Name, tok.id(), tok.grantSecret(), n.Credential)
 	if err != nil {
+		return "", err
+	}
+	// In this order: a crash in between leaves an id without a grant in the
+	// index, and never a grant that its user cannot see.
+	if err := s.enroll(ctx, t, n.Credential.Account.ID, tok.id(), tok.expires); err != nil {
 		return "", err
 	}
 	err = s.records.Create(ctx, t.Name, tok.id(), Record{

@@ -89,7 +89,10 @@ func (s *Store) open(use Use, tenant, text string) (token, error) {
 }
 
 // HashClient is how a record names its client.
-func HashClient(clientID string) string {
-	sum := sha256.Sum256([]byte(clientID))
+func HashClient(clientID string) string { return shortHash(clientID) }
+
+// shortHash is 128 bits of SHA-256 in characters that a key may have.
+func shortHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }

@@ -127,7 +127,7 @@ func TestFormBelongsToItsBrowserTenantAndTime(t *testing.T) {
 	if _, err := h.OpenForm(b.request(), h.music, first); !errors.Is(err, ErrForm) {
 		t.Errorf("too old: %v", err)
 	}
-	if h.driver.Keys() != 0 {
+	if h.driver.Keys("") != 0 {
 		t.Error("a page that was only looked at left something in the store")
 	}
 }

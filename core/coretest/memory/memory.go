@@ -37,11 +37,16 @@ func (d *Driver) Fail(f func(op, key string) error) {
 	d.fail = f
 }
 
-// Keys returns how many keys there are, expired ones included.
-func (d *Driver) Keys() int {
+// Keys returns how many keys start with prefix, expired ones included.
+func (d *Driver) Keys(prefix string) (n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.values)
+	for key := range d.values {
+		if strings.HasPrefix(key, prefix) {
+			n++
+		}
+	}
+	return n
 }
 
 // begin locks the driver and returns the live value of key, nil if none.
