@@ -194,7 +194,7 @@ func TestPushingStoresNothingAndAnApprovalThatCannotBeStoredCountsForNothing(t *
 	id, user := s.Register(t, "music"), s.Browser()
 	q := pushed(t, s, id, nil)
 	s.Get(t, user, "/music/authorize?"+q.Encode())
-	if n := driver.Keys(); n != 0 {
+	if n := driver.Keys(""); n != 0 {
 		t.Errorf("%d records for a request that nobody approved", n)
 	}
 	driver.Fail(func(op, key string) error {

@@ -36,9 +36,9 @@ type listed struct {
 
 const (
 	maxListed = 256
-	// accountLife is counted from the last login. It is longer than any grant
-	// can live, whatever lifetimes a config gives: a refresh moves a grant's end
-	// and not the index's.
+	// accountLife is counted from the last login. It is longer than a config can
+	// let a grant live: a tenant's own lifetimes may be made longer after the
+	// index was written, and refreshing does not write it again.
 	accountLife = 11 * 365 * 24 * time.Hour
 	// enrolments bounds how often a login starts over, because its user's first
 	// index was made or deleted under it.
