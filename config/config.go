@@ -146,6 +146,11 @@ type Tenant struct {
 	// can do anything, which is what many clients wait for when they connect.
 	Anonymous []string `koanf:"anonymous" example:"[initialize, notifications/initialized, ping, tools/list, server/discover]"`
 
+	// Origins of browser clients that may call the MCP server, beside the
+	// tenant's own, those on loopback, and the hosts that a login may be
+	// redirected to. `*` is any. Clients that are no browser send no origin.
+	Origins []string `koanf:"origins" example:"[\"https://chat.example.com\"]"`
+
 	// Scopes that a tool needs, by the tool's name. A client whose user has
 	// granted less is told which to ask for.
 	Tools map[string][]string `koanf:"tools" example:"{ delete_repo: [repo] }"`

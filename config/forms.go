@@ -226,6 +226,15 @@ func checkAnonymous(method string) *problem {
 	return nil
 }
 
+// checkOrigin takes an origin as browsers write it (RFC 6454 §6.2), or *.
+func checkOrigin(origin string) *problem {
+	u, err := url.Parse(origin)
+	if origin != "*" && (err != nil || u.Host == "" || u.String() != u.Scheme+"://"+u.Host || strings.ToLower(origin) != origin || u.User != nil) {
+		return &problem{"must be an origin as browsers send it", "scheme://host or scheme://host:port in lower case, nothing behind it; or * for any"}
+	}
+	return nil
+}
+
 // checkClientID refuses ids of the other kinds of client: a URL is a client id
 // metadata document, and what Sallyport hands out begins with sp_.
 func checkClientID(id string) *problem {

@@ -72,6 +72,7 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	l.checkAll(p.child("scopes"), t.Scopes, checkScope)
 	l.checkAll(p.child("anonymous"), t.Anonymous, checkAnonymous)
 	l.checkTools(p.child("tools"), t)
+	l.checkAll(p.child("origins"), t.Origins, checkOrigin)
 	l.checkAll(p.child("cimd_hosts"), t.CIMDHosts, checkHost)
 	l.checkAll(p.child("redirects").child("hosts"), t.Redirects.Hosts, checkHost)
 	l.checkAll(p.child("redirects").child("uris"), t.Redirects.URIs, checkAppURI)

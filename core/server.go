@@ -190,11 +190,8 @@ func crossOrigin(route tenant.Route) []func(http.Handler) http.Handler {
 		o.AllowedHeaders = []string{"Authorization", "Content-Type", "Accept", "Mcp-Protocol-Version"}
 		o.ExposedHeaders = []string{"Www-Authenticate"}
 	case tenant.MCPClients:
-		o.AllowedHeaders = []string{
-			"Authorization", "Content-Type", "Accept", "Mcp-Protocol-Version", "Mcp-Method", "Mcp-Name",
-			"Mcp-Session-Id", "Last-Event-Id",
-		}
-		o.ExposedHeaders = []string{"Www-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version"}
+		o.AllowedHeaders = []string{"*"} // repeats what was asked for: Mcp-Param-* are the backend's to name
+		o.ExposedHeaders = []string{"Www-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version", "Retry-After"}
 	default:
 		return nil
 	}

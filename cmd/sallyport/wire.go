@@ -277,7 +277,7 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	t.Redirects.Hosts = append(t.Redirects.Hosts, c.Redirects.Hosts...)
 	t.Redirects.URIs = append(t.Redirects.URIs, c.Redirects.URIs...)
 	t.Redirects.AnyHTTPS = c.Redirects.AnyHTTPS
-	t.Anonymous, t.Tools = c.Anonymous, c.Tools
+	t.Anonymous, t.Tools, t.Origins = c.Anonymous, c.Tools, c.Origins
 	t.ClientDocuments = tenant.ClientDocuments{Off: c.CIMD == "off", Hosts: c.CIMDHosts}
 	l := &t.Lifetimes
 	l.Code, l.Access, l.ReuseWindow = c.Lifetimes.Code, c.Lifetimes.Access, c.Lifetimes.ReuseWindow

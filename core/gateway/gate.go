@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/sallyport/sallyport/core/audit"
@@ -24,6 +25,7 @@ type gate struct {
 // facts is what the gate looks at in a request.
 type facts struct {
 	authorization []string // the header's values
+	origin        []string // the header's values
 	query         string   // of the URL, as it was sent
 	// messages tells what the request asks for. It is called once at most, and
 	// only where the tenant's policy depends on it. Nil or no messages: a
@@ -61,6 +63,13 @@ func (g *gate) decide(ctx context.Context, t *tenant.Tenant, f facts) (*pass, er
 
 // admit returns a pass beside an error where it knows whose request it refuses.
 func (g *gate) admit(ctx context.Context, t *tenant.Tenant, f facts) (*pass, error) {
+	for _, origin := range f.origin {
+		if !t.AllowsOrigin(origin) {
+			return nil, &refusal{reason: "origin", fault: &oauth.Error{
+				Code: oauth.AccessDenied, Status: http.StatusForbidden, Description: "scripts of this origin are not let in here; the operator can allow it under origins",
+			}}
+		}
+	}
 	token, err := oauth.Bearer(f.authorization, f.query)
 	if err != nil {
 		return nil, err

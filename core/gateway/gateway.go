@@ -61,7 +61,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 func (g *Gateway) admit(c *call) error {
 	r := c.in
 	p, err := g.gate.decide(r.Context(), c.tenant, facts{
-		authorization: r.Header["Authorization"], query: r.URL.RawQuery, messages: c.look,
+		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: r.URL.RawQuery, messages: c.look,
 	})
 	if err != nil {
 		return err

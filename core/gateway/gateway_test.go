@@ -101,7 +101,7 @@ func TestBackendDoesNotSpeakForTheGateway(t *testing.T) {
 		w.Header().Set("Mcp-Session-Id", "kept")
 	})
 	r := request(t, s, token, http.MethodPost, "/music/mcp", nil)
-	r.Header.Set("Origin", "https://app.example")
+	r.Header.Set("Origin", "https://claude.ai")
 	h := s.Do(t, nil, r).Header
 	if o := h.Values("Access-Control-Allow-Origin"); len(o) != 1 || o[0] != "*" || h.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("CORS headers %v", h)

@@ -39,6 +39,9 @@ type Tenant struct {
 	Anonymous []string
 	// Tools are the scopes a tool needs, of those offered, by the tool's name.
 	Tools map[string][]string
+	// Origins are those of browser clients beyond the ones that AllowsOrigin
+	// knows by itself; "*" is any.
+	Origins []string
 }
 
 // Client is an OAuth client that the operator wrote into the config.
@@ -115,6 +118,16 @@ func (t *Tenant) Accepts(resource string) bool {
 // ResourceMetadata is the URL of the protected resource metadata.
 func (t *Tenant) ResourceMetadata() string {
 	return oauth.WellKnown(oauth.ResourceDocument, t.Resource())
+}
+
+// AllowsOrigin tells whether scripts of a browser's origin may call the
+// tenant's MCP server (MCP Streamable HTTP, Security): the tenant's own, what
+// the operator listed, and wherever a login may be redirected to, because a
+// client that may be given a token may use it there.
+func (t *Tenant) AllowsOrigin(origin string) bool {
+	own, _ := oauth.SplitOrigin(t.Issuer)
+	return origin == own || slices.Contains(t.Origins, origin) || slices.Contains(t.Origins, "*") ||
+		t.Redirects.Check(origin+"/") == nil
 }
 
 // Offered is what clients may ask for: the tenant's scopes, or what the
