@@ -38,6 +38,7 @@ type Config struct {
 	Keys []Secret `koanf:"keys" required:"yes" example:"[\"${file:/run/secrets/sallyport-key}\"]"`
 
 	Plugins Plugins `koanf:"plugins"`
+	Limits  Limits  `koanf:"limits"`
 
 	// The tenants by name. A name is 1 to 63 lower-case letters, digits, `.`,
 	// `_` and `-`, and starts with a letter or digit. It is part of every
@@ -91,6 +92,25 @@ type Plugins struct {
 	// asked over http and at private addresses. Every other host is asked over
 	// https and at public addresses only.
 	PrivateHosts []string `koanf:"private_hosts" example:"[\"localhost:14000\"]"`
+}
+
+// Limits bound how often one address may ask. A rate is a number and `/s`, `/m`
+// or `/h`: that many at once, and as many again in each second, minute or hour;
+// `off` is no limit. All requests to one tenant together may be ten times as
+// many. An IPv6 address counts with its /64. Each process counts for itself.
+// Who is refused is told when to come back, and loses nothing.
+type Limits struct {
+	// Registrations, at `/register`. Hosted clients register once for each of
+	// their users, all from few addresses.
+	Register Rate `koanf:"register" default:"300/m"`
+
+	// Steps of a login in a browser, at `/authorize`, `/consent` and
+	// `/callback`. A login has three.
+	Authorize Rate `koanf:"authorize" default:"300/m"`
+
+	// Everything else that clients ask, above all `/token`. Not the MCP
+	// endpoint, public documents, or `/introspect`.
+	Token Rate `koanf:"token" default:"6000/m"`
 }
 
 // Tenant is one MCP-facing issuer.

@@ -92,6 +92,8 @@ func TestEnviron(t *testing.T) {
 	c := mustLoad(t, Options{Files: []string{file, tools}, Environ: []string{
 		"SALLYPORT_SERVER__LISTEN=:1",
 		"SALLYPORT_SERVER__OPERATOR_LISTEN=",
+		"SALLYPORT_LIMITS__REGISTER=off",
+		"SALLYPORT_LIMITS__TOKEN=2/s",
 		"SALLYPORT_KEYS=k2, ${env:OLD_KEY}",
 		"SALLYPORT_TENANTS__octo.v2_x-1__CLIENT_SECRET=a,b: [c",
 		"SALLYPORT_TENANTS__octo.v2_x-1__SETTINGS__HOST=git.example.com",
@@ -121,6 +123,9 @@ func TestEnviron(t *testing.T) {
 		{"settings are YAML", dotted.Settings["beta"], true},
 		{"true", octo.Redirects.AnyHTTPS, true},
 		{"duration", octo.Lifetimes.Code, 90 * time.Second},
+		{"rate", c.Limits.Token, Rate{2, time.Second}},
+		{"no rate", c.Limits.Register, Rate{}},
+		{"rate by default", c.Limits.Authorize, Rate{300, time.Minute}},
 		{"list of sections", octo.Clients[0].Name + octo.Clients[0].RedirectURIs[0], "ihttps://i/cb"},
 		{"list of sections with a secret", octo.ResourceServers[0].ID + octo.ResourceServers[0].Secret.Reveal(), "apik0"},
 		{"lists by name", fmt.Sprint(octo.Tools), "map[a/b.C:[repo] delete_repo:[repo user]]"},

@@ -171,6 +171,8 @@ func takes(s *shape) string {
 		return "secret text"
 	case boolean:
 		return "true or false"
+	case rate:
+		return "rate"
 	case duration:
 		return "duration, " + short(s.min) + " to " + short(s.max)
 	}
@@ -196,7 +198,7 @@ func sectionOf(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || t == reflect.TypeFor[Secret]() {
+	if t.Kind() != reflect.Struct || t == reflect.TypeFor[Secret]() || t == reflect.TypeFor[Rate]() {
 		return nil
 	}
 	return t

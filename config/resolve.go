@@ -36,12 +36,20 @@ func (l *loader) resolve(p path, s *shape, v any) any {
 		if what != nil {
 			l.fault(p, *what)
 		}
-		if s.kind == duration {
-			return time.Duration(0)
-		}
-		return ""
+		return s.zero()
 	}
 	return v
+}
+
+// zero is the value to decode where a fault was found.
+func (s *shape) zero() any {
+	switch s.kind {
+	case duration:
+		return time.Duration(0)
+	case rate:
+		return Rate{}
+	}
+	return ""
 }
 
 // missing tells whether a required key has no value.
@@ -70,9 +78,17 @@ func (s *shape) parse(text string) (any, *problem) {
 		}
 		return text, nil
 	}
-	if s.kind != duration {
-		return text, nil
+	switch s.kind {
+	case duration:
+		return s.parseDuration(text)
+	case rate:
+		r, what := parseRate(text)
+		return r, what
 	}
+	return text, nil
+}
+
+func (s *shape) parseDuration(text string) (any, *problem) {
 	d, err := time.ParseDuration(text)
 	if err != nil {
 		return nil, &problem{"must be a duration with its unit", "such as " + s.def}

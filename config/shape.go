@@ -20,11 +20,12 @@ const (
 	plain                // text
 	secret               // text that is not printed
 	duration             // text with a unit
+	rate                 // text, a number by a unit of time
 	boolean
 )
 
 // isText tells whether a value of the kind is written as one text.
-func (k kind) isText() bool { return k == plain || k == secret || k == duration }
+func (k kind) isText() bool { return k == plain || k == secret || k == duration || k == rate }
 
 // shape describes what a key takes. It is read off Config's types and tags.
 type shape struct {
@@ -47,6 +48,8 @@ func shapeOf(t reflect.Type) *shape {
 		return &shape{kind: secret}
 	case t == reflect.TypeFor[time.Duration]():
 		return &shape{kind: duration}
+	case t == reflect.TypeFor[Rate]():
+		return &shape{kind: rate}
 	case t == reflect.TypeFor[map[string]any]():
 		return &shape{kind: free}
 	}
@@ -239,8 +242,11 @@ func notText(s *shape, v any) problem {
 	case map[string]any, []any:
 		return problem{"must be text", s.hint()}
 	}
-	if s.kind == duration {
+	switch s.kind {
+	case duration:
 		return problem{"must be a duration with its unit", "such as " + s.def}
+	case rate:
+		return notRate()
 	}
 	return problem{"must be text", "put it in quotes"}
 }

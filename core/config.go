@@ -30,6 +30,7 @@ type Config struct {
 	// BackendTransport reaches the MCP servers behind the gateway. nil: one
 	// with keep-alive for many calls to few hosts.
 	BackendTransport http.RoundTripper
+	Limits           Limits // zero: none
 	// TrustedProxies are believed about whom they forward requests for. nil:
 	// those on this machine.
 	TrustedProxies remote.Proxies

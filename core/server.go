@@ -42,6 +42,7 @@ type Server struct {
 	grants  *grant.Store
 	pages   *pages.Pages
 	mux     http.Handler
+	limits  *limits
 	routes  []tenant.Route
 
 	unnamedProxy sync.Once // the operator is told of one, and once
@@ -53,7 +54,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now)}
+	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now), limits: newLimits(cfg)}
 	s.tenants.Store(cfg.Tenants)
 
 	clients := client.NewRegistry(client.Config{Keys: cfg.Keys, Store: cfg.Store, Fetch: cfg.Fetch, Now: cfg.Now})
@@ -114,7 +115,10 @@ func (s *Server) mount(endpoints ...endpoint) {
 func (s *Server) handler(route tenant.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := tenant.FromContext(r.Context())
-		err := route.Handle(w, r, t)
+		err := s.limits.allow(r, t, route.Cost)
+		if err == nil {
+			err = route.Handle(w, r, t)
+		}
 		if err == nil {
 			return
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/callback"
 	"github.com/sallyport/sallyport/core/fetch"
+	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/remote"
 	"github.com/sallyport/sallyport/core/seal"
@@ -97,6 +98,9 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	d.server, err = core.New(core.Config{
 		Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog, Fetch: d.fetch,
 		TrustedProxies: proxies, Now: sys.faults.now,
+		Limits: core.Limits{
+			Register: limit.Rate(cfg.Limits.Register), Authorize: limit.Rate(cfg.Limits.Authorize), Token: limit.Rate(cfg.Limits.Token),
+		},
 	})
 	return d, err
 }

@@ -32,6 +32,7 @@ const (
 	TokenRefused  Action = "token_refused"   // at the token endpoint
 	Revoked       Action = "token_revoked"
 	RevokeRefused Action = "revocation_refused" // nothing was revoked; unknown tokens get a good answer all the same
+	Limited       Action = "rate_limited"       // requests one too many; at most a line a minute for each sender and tenant
 	Rejected      Action = "access_rejected"
 	Renewed       Action = "upstream_renewed"
 	RenewFailed   Action = "upstream_renew_failed"
@@ -51,6 +52,7 @@ type Event struct {
 	Subject  string // the account at the upstream
 	Grant    string
 	Reason   string // for refusals
+	Address  string // of the sender, where nothing else is known of it
 	Provider string // of a request to an upstream
 	Host     string // of the same
 }
@@ -86,8 +88,9 @@ func (l *Log) Record(ctx context.Context, e Event) {
 		Subject  string    `json:"sub,omitempty"`
 		Grant    string    `json:"grant,omitempty"`
 		Reason   string    `json:"reason,omitempty"`
+		Address  string    `json:"address,omitempty"`
 		Request  string    `json:"request,omitempty"`
-	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Provider, e.Host, e.Subject, e.Grant, e.Reason, middleware.GetReqID(ctx)})
+	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Provider, e.Host, e.Subject, e.Grant, e.Reason, e.Address, middleware.GetReqID(ctx)})
 	if err != nil {
 		return // strings and a time: cannot fail
 	}

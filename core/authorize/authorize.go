@@ -35,7 +35,7 @@ func (e *Endpoint) Routes() []tenant.Route {
 	return []tenant.Route{
 		{
 			Path: "/authorize", Methods: []string{http.MethodGet}, Advertise: "authorization_endpoint",
-			Audience: tenant.People, Handle: e.authorize,
+			Cost: tenant.Login, Audience: tenant.People, Handle: e.authorize,
 		},
 		{
 			Path: "/par", Methods: []string{http.MethodPost}, Advertise: "pushed_authorization_request_endpoint",

@@ -34,7 +34,7 @@ type Endpoint struct {
 
 // Routes returns the endpoint's routes.
 func (e *Endpoint) Routes() []tenant.Route {
-	return []tenant.Route{{Path: Path, Methods: []string{http.MethodGet}, Audience: tenant.People, Handle: e.callback}}
+	return []tenant.Route{{Path: Path, Methods: []string{http.MethodGet}, Cost: tenant.Login, Audience: tenant.People, Handle: e.callback}}
 }
 
 func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {

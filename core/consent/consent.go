@@ -31,7 +31,7 @@ type Endpoint struct {
 
 // Routes returns the endpoint's routes.
 func (e *Endpoint) Routes() []tenant.Route {
-	return []tenant.Route{{Path: Path, Methods: []string{http.MethodPost}, Audience: tenant.People, Handle: e.decide}}
+	return []tenant.Route{{Path: Path, Methods: []string{http.MethodPost}, Cost: tenant.Login, Audience: tenant.People, Handle: e.decide}}
 }
 
 // decide answers 200 with a page that navigates onward, never with a redirect:

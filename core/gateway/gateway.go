@@ -38,8 +38,8 @@ func New(grants *grant.Store, keeper *credential.Keeper, auditLog *audit.Log, lo
 func (g *Gateway) Routes() []tenant.Route {
 	methods := []string{http.MethodPost, http.MethodGet, http.MethodDelete}
 	return []tenant.Route{
-		{Path: tenant.MCPPath, Methods: methods, Audience: tenant.MCPClients, Handle: g.serve},
-		{Path: tenant.MCPPath + "/", Methods: methods, Audience: tenant.MCPClients, Handle: g.serve},
+		{Path: tenant.MCPPath, Methods: methods, Cost: tenant.Free, Audience: tenant.MCPClients, Handle: g.serve},
+		{Path: tenant.MCPPath + "/", Methods: methods, Cost: tenant.Free, Audience: tenant.MCPClients, Handle: g.serve},
 	}
 }
 

@@ -26,7 +26,8 @@ type Endpoint struct {
 func (e *Endpoint) Routes() []tenant.Route {
 	return []tenant.Route{{
 		Path: "/introspect", Methods: []string{http.MethodPost}, Advertise: "introspection_endpoint",
-		Callers: tenant.ResourceServers, Audience: tenant.Programs, Handle: e.introspect,
+		// A resource server may ask for every call it gets, all from one address.
+		Callers: tenant.ResourceServers, Cost: tenant.Free, Audience: tenant.Programs, Handle: e.introspect,
 	}}
 }
 

@@ -40,7 +40,7 @@ func Unavailable(cause error) *Error {
 func TooMany(what string, wait time.Duration) *Error {
 	return &Error{
 		Code: TemporarilyUnavailable, Status: http.StatusTooManyRequests, RetryAfter: wait,
-		Description: fmt.Sprintf("%s; try again in %d seconds", what, seconds(wait)),
+		Description: fmt.Sprintf("%s; try again in %v", what, time.Duration(seconds(wait))*time.Second),
 	}
 }
 
@@ -99,7 +99,7 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 // WriteError writes err as a JSON error (RFC 6749 §5.2).
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	e := AsError(err)
-	retryAfter(w, e)
+	e.SetRetryAfter(w.Header())
 	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if e.Code == InvalidClient && strings.EqualFold(scheme, "Basic") {
 		// RFC 6749 §5.2: answer in the scheme the client tried.
@@ -114,7 +114,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 // server for one of another era (MCP 2026-07-28, Backward Compatibility).
 func WriteRPC(w http.ResponseWriter, id json.RawMessage, code int, err error) {
 	e := AsError(err)
-	retryAfter(w, e)
+	e.SetRetryAfter(w.Header())
 	type fault struct {
 		Code    int               `json:"code"`
 		Message string            `json:"message"`
@@ -142,7 +142,7 @@ func (c Challenge) Write(w http.ResponseWriter, err error) {
 	}
 	if err != nil {
 		e := AsError(err)
-		retryAfter(w, e)
+		e.SetRetryAfter(w.Header())
 		status, body = e.StatusCode(), e.wire()
 	}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
@@ -175,9 +175,10 @@ func (e *Error) wire() map[string]string {
 	return m
 }
 
-func retryAfter(w http.ResponseWriter, e *Error) {
+// SetRetryAfter tells a client how long to wait, if that is known.
+func (e *Error) SetRetryAfter(h http.Header) {
 	if e.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.FormatInt(seconds(e.RetryAfter), 10))
+		h.Set("Retry-After", strconv.FormatInt(seconds(e.RetryAfter), 10))
 	}
 }
 

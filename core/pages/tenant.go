@@ -22,11 +22,16 @@ func (p *Pages) Fault(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, 
 	if status == http.StatusUnauthorized {
 		status = http.StatusBadRequest // a browser has nothing to authenticate with here
 	}
-	p.Error(w, Error{
+	page := Error{
 		Tenant: Of(t), Status: status,
 		Title:     "This login cannot go on",
 		Message:   fault.Description,
 		Hint:      "Go back to your application. If it is not connected there, start again.",
 		RequestID: middleware.GetReqID(r.Context()),
-	})
+	}
+	if fault.RetryAfter > 0 {
+		fault.SetRetryAfter(w.Header())
+		page.Title, page.Hint = "This login has to wait", "Then reload this page."
+	}
+	p.Error(w, page)
 }

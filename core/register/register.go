@@ -31,13 +31,13 @@ func (e *Endpoint) Routes() []tenant.Route {
 	return []tenant.Route{
 		{
 			Path: path, Methods: []string{http.MethodPost}, Advertise: "registration_endpoint",
-			Audience: tenant.Programs, Handle: e.register,
+			Cost: tenant.Registration, Audience: tenant.Programs, Handle: e.register,
 		},
 		// Not PUT (RFC 7592 §2.2): the id is the registration, so changing one
 		// makes another. A client that wants other metadata registers anew.
 		{
 			Path: path + "/{" + idParameter + "}", Methods: []string{http.MethodGet, http.MethodDelete},
-			Audience: tenant.Programs, Handle: e.manage,
+			Cost: tenant.Registration, Audience: tenant.Programs, Handle: e.manage,
 		},
 	}
 }

@@ -18,6 +18,7 @@ type Route struct {
 	Methods   []string // the others get 405
 	Advertise string   // member of the authorization server metadata that holds this route's URL, if any
 	Callers   Callers
+	Cost      Cost
 	Audience  Audience
 	Handle    Handler
 }
@@ -35,6 +36,36 @@ const (
 	// the route.
 	ResourceServers
 )
+
+// Cost says which of the server's limits a route's requests count against. What
+// says nothing is limited.
+type Cost int
+
+const (
+	// Usual is /token and whatever else programs ask on behalf of many people,
+	// all from few addresses.
+	Usual Cost = iota
+	// Login is what one person's browser asks for on the way through a login.
+	Login
+	// Registration makes a client.
+	Registration
+	// Free is not limited: public documents, and routes that have better limits
+	// of their own.
+	Free
+)
+
+// String names the cost for the audit log.
+func (c Cost) String() string {
+	switch c {
+	case Login:
+		return "login"
+	case Registration:
+		return "registration"
+	case Free:
+		return "free"
+	}
+	return "usual"
+}
 
 // Audience says who reads a route's answers: it decides the form of errors and
 // which browser scripts may see an answer (CORS).
