@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
 
@@ -29,6 +31,43 @@ func TestFailoverUnderContention(t *testing.T) {
 			storetest.Failover(t, mustOpen(t, "redis+cluster://"+nodes[0].Addr+","+nodes[1].Addr), nodes[0].Stop)
 		})
 	}
+}
+
+// With replicas=1 a write counts when a replica has it, so no death of a primary
+// takes back what was acknowledged. A cluster's primaries have one replica each:
+// until the dead one is back, its successor acknowledges nothing.
+func TestConfirmedWritesSurviveFailover(t *testing.T) {
+	debian := storetest.Debian(t)
+	t.Run("sentinel", func(t *testing.T) {
+		t.Parallel()
+		g := debian.StartSentinels(t, "main", "", time.Second)
+		d := mustOpen(t, "redis+sentinel://"+g.Sentinels[0].Addr+"/main?replicas=1")
+		if lost := storetest.Failover(t, d, g.Servers[0].Stop); lost > 0 {
+			t.Errorf("%d acknowledged changes are lost", lost)
+		}
+	})
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		nodes := debian.StartCluster(t, time.Second)
+		d := mustOpen(t, "redis+cluster://"+nodes[0].Addr+","+nodes[1].Addr+"?replicas=1")
+		disturb := func() {
+			nodes[0].Stop()
+			nodes[1].Await("CLUSTER NODES", "master,fail")
+			nodes[1].Await("CLUSTER INFO", "cluster_slots_ok:16384")
+			nodes[0].Start()
+		}
+		if lost := storetest.Failover(t, d, disturb); lost > 0 {
+			t.Errorf("%d acknowledged changes are lost", lost)
+		}
+	})
+	t.Run("without a replica", func(t *testing.T) {
+		t.Parallel()
+		d := mustOpen(t, "redis://"+debian.Start(t).Addr+"?replicas=1")
+		err := d.Swap(t.Context(), "k", nil, []byte("v"), time.Hour)
+		if err == nil || errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a write that no replica has: %v", err)
+		}
+	})
 }
 
 // Redis replicates asynchronously: what it acknowledged is on the primary, and

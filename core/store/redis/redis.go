@@ -47,9 +47,10 @@ const scanPage = 512
 // Driver is a store.Driver on a Redis server, a Sentinel group or a cluster.
 // Values expire to the millisecond, rounded up.
 type Driver struct {
-	client redis.UniversalClient
-	prefix string
-	swap   *redis.Script
+	client   redis.UniversalClient
+	prefix   string
+	swap     *redis.Script
+	replicas int // see confirmed
 }
 
 var _ store.Driver = (*Driver)(nil)
@@ -66,6 +67,8 @@ var _ store.Driver = (*Driver)(nil)
 //	prefix         what every key starts with, default "sallyport:"
 //	db             the database number, as an alternative to the path
 //	sentinel_auth  true if the sentinels ask for the same user and password
+//	replicas       how many replicas have to have a write before it counts, default 0:
+//	               with 1, what was acknowledged survives the loss of a primary
 //
 // Errors say what is wrong with the URL, but never quote a password.
 func Open(ctx context.Context, url string) (*Driver, error) {
@@ -89,7 +92,7 @@ func connect(a address) *Driver {
 	if cluster, ok := client.(*redis.ClusterClient); ok {
 		cluster.AddHook(rediscover{cluster})
 	}
-	return &Driver{client: client, prefix: a.prefix, swap: redis.NewScript(swap)}
+	return &Driver{client: client, prefix: a.prefix, swap: redis.NewScript(swap), replicas: a.replicas}
 }
 
 // Get implements store.Driver.
@@ -118,7 +121,7 @@ func (d *Driver) Swap(ctx context.Context, key string, old, new []byte, ttl time
 	run := func(command, script string) (int, error) {
 		cmd := redis.NewCmd(ctx, command, script, 1, d.prefix+key, expect, old, px, new)
 		cmd.SetFirstKeyPos(3)
-		return d.once(ctx, cmd).Int()
+		return d.once(ctx, key, cmd).Int()
 	}
 	swapped, err := run("evalsha", d.swap.Hash())
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
@@ -136,7 +139,7 @@ func (d *Driver) Swap(ctx context.Context, key string, old, new []byte, ttl time
 // Take implements store.Driver. If the connection breaks before the answer is
 // here, the error leaves open whether the value is gone.
 func (d *Driver) Take(ctx context.Context, key string) ([]byte, error) {
-	value, err := d.once(ctx, redis.NewCmd(ctx, "getdel", d.prefix+key)).Text()
+	value, err := d.once(ctx, key, redis.NewCmd(ctx, "getdel", d.prefix+key)).Text()
 	if err != nil {
 		return nil, fail("take", err)
 	}
@@ -152,7 +155,13 @@ func (d *Driver) Take(ctx context.Context, key string) ([]byte, error) {
 // won, and so would two who delete. So the trouble is returned as it is, an
 // ordinary error. Redirections by a cluster (MOVED, ASK) are still followed,
 // for those come from a node that ran nothing.
-func (d *Driver) once(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
+func (d *Driver) once(ctx context.Context, key string, cmd *redis.Cmd) *redis.Cmd {
+	if d.replicas > 0 {
+		if err := d.confirmed(ctx, d.prefix+key, cmd); err != nil {
+			cmd.SetErr(err)
+		}
+		return cmd
+	}
 	// Process also stores its error in cmd.
 	_ = d.client.Process(ctx, noRetry{cmd})
 	return cmd

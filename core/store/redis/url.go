@@ -21,17 +21,19 @@ const defaultPrefix = "sallyport:"
 // pool grows to ten connections per CPU, go-redis' own default, and more is
 // waited for.
 const (
-	dialTimeout = 3 * time.Second // per attempt, TLS included
-	ioTimeout   = 3 * time.Second // for one write or one read; a context may end it earlier
-	poolTimeout = 3 * time.Second // for a free connection
-	idleTimeout = 5 * time.Minute // less than the 10 to 60 minutes after which firewalls forget a connection
-	getRetries  = 2               // of what changes nothing; see once
+	dialTimeout    = 3 * time.Second // per attempt, TLS included
+	ioTimeout      = 3 * time.Second // for one write or one read; a context may end it earlier
+	poolTimeout    = 3 * time.Second // for a free connection
+	confirmTimeout = time.Second     // for the replicas that a write is to reach
+	idleTimeout    = 5 * time.Minute // less than the 10 to 60 minutes after which firewalls forget a connection
+	getRetries     = 2               // of what changes nothing; see once
 )
 
 // address is a parsed URL.
 type address struct {
-	options *redis.UniversalOptions
-	prefix  string
+	options  *redis.UniversalOptions
+	prefix   string
+	replicas int
 }
 
 // parse reads a store URL. It takes the URL apart by hand, because url.Parse
@@ -174,6 +176,12 @@ func parseQuery(a *address, query, kind string) error {
 			if err := parseDB(a.options, value); err != nil {
 				return err
 			}
+		case name == "replicas":
+			n, err := strconv.ParseUint(value, 10, 4)
+			if err != nil {
+				return fmt.Errorf("replicas should be a number such as 1, not %q", value)
+			}
+			a.replicas = int(n)
 		case name == "sentinel_auth" && kind == "sentinel":
 			same, err := strconv.ParseBool(value)
 			if err != nil {
@@ -183,7 +191,7 @@ func parseQuery(a *address, query, kind string) error {
 				a.options.SentinelUsername, a.options.SentinelPassword = a.options.Username, a.options.Password
 			}
 		default:
-			return fmt.Errorf("parameter %q is not known; prefix, db and, for redis+sentinel, sentinel_auth are", name)
+			return fmt.Errorf("parameter %q is not known; prefix, db, replicas and, for redis+sentinel, sentinel_auth are", name)
 		}
 	}
 	return nil

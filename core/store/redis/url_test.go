@@ -12,7 +12,7 @@ func TestParse(t *testing.T) {
 		user, password         string
 		sentinelUser, sentinel string
 		master, prefix         string
-		db                     int
+		db, replicas           int
 		tls, cluster           bool
 	}
 	for _, c := range []struct {
@@ -28,6 +28,7 @@ func TestParse(t *testing.T) {
 		{"redis://:pw@h", want{addrs: []string{"h:6379"}, password: "pw"}},
 		{"redis://user:p%40s%2Fs%3A%25+%23@h", want{addrs: []string{"h:6379"}, user: "user", password: "p@s/s:%+#"}},
 		{"rediss://default:pw@x.upstash.io:6379", want{addrs: []string{"x.upstash.io:6379"}, user: "default", password: "pw", tls: true}},
+		{"redis://h?replicas=2", want{addrs: []string{"h:6379"}, replicas: 2}},
 		{"redis://h?prefix=a:b*", want{addrs: []string{"h:6379"}, prefix: "a:b*"}},
 		{"redis+sentinel://user:pw@h1:26379,h2/main?db=0", want{addrs: []string{"h1:26379", "h2:26379"}, user: "user", password: "pw", master: "main"}},
 		{"redis+sentinel://user:pw@h1/main?db=2&sentinel_auth=true", want{addrs: []string{"h1:26379"}, user: "user", password: "pw", sentinelUser: "user", sentinel: "pw", master: "main", db: 2}},
@@ -46,7 +47,7 @@ func TestParse(t *testing.T) {
 			}
 			if !slices.Equal(o.Addrs, w.addrs) || o.Username != w.user || o.Password != w.password ||
 				o.SentinelUsername != w.sentinelUser || o.SentinelPassword != w.sentinel ||
-				o.MasterName != w.master || a.prefix != w.prefix || o.DB != w.db ||
+				o.MasterName != w.master || a.prefix != w.prefix || o.DB != w.db || a.replicas != w.replicas ||
 				(o.TLSConfig != nil) != w.tls || o.IsClusterMode != w.cluster {
 				t.Errorf("got %+v with prefix %q, want %+v", o, a.prefix, w)
 			}

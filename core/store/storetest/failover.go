@@ -32,7 +32,9 @@ const (
 //
 // Every value is written once, so what is there in the end has one history. The
 // store has to serve again, by itself, within patience.
-func Failover(t *testing.T, d store.Driver, disturb func()) {
+//
+// It returns how many acknowledged changes were lost.
+func Failover(t *testing.T, d store.Driver, disturb func()) (lost int) {
 	t.Helper()
 	h := &history{changes: map[string]*change{}, acknowledged: map[string]int{}}
 	stop := make(chan struct{})
@@ -58,9 +60,10 @@ func Failover(t *testing.T, d store.Driver, disturb func()) {
 	took := time.Since(began)
 	close(stop)
 	workers.Wait()
-	lost := h.check(t, d)
+	lost = h.check(t, d)
 	t.Logf("%d changes acknowledged, of them %d lost; %d failed; every key changed %d times again %v after the disturbance",
 		h.count(acknowledged), lost, h.count(unknown), changesPerKey, took.Round(time.Millisecond))
+	return lost
 }
 
 // change is one call of Swap and what it answered.

@@ -33,10 +33,10 @@ func (p Program) StartCluster(t testing.TB, nodeTimeout time.Duration, settings 
 		t.Fatalf("redis-cli, of the Debian package redis-tools, makes no cluster: %v\n%s", err, out)
 	}
 	for _, r := range nodes {
-		r.await("CLUSTER INFO", "cluster_state:ok")
+		r.Await("CLUSTER INFO", "cluster_state:ok")
 	}
 	for _, r := range nodes[3:] {
-		r.await("INFO replication", "master_link_status:up")
+		r.Await("INFO replication", "master_link_status:up")
 	}
 	return nodes
 }
@@ -85,17 +85,17 @@ func (p Program) StartSentinels(t testing.TB, name, password string, downAfter t
 		r.password = password
 	}
 	for _, r := range g.Servers[1:] {
-		r.await("INFO replication", "master_link_status:up")
+		r.Await("INFO replication", "master_link_status:up")
 	}
 	for _, r := range g.Sentinels {
 		r.password = password
-		r.await("INFO sentinel", "slaves=2,sentinels=3")
+		r.Await("INFO sentinel", "slaves=2,sentinels=3")
 	}
 	return g
 }
 
-// await repeats a command until its reply has a text in it.
-func (r *Redis) await(command, text string) {
+// Await repeats a command until its reply has a text in it.
+func (r *Redis) Await(command, text string) {
 	r.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		reply := r.ask(command)
