@@ -7,6 +7,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+func connectCluster(o *redis.ClusterOptions) *redis.ClusterClient {
+	// With policies go-redis asks COMMAND how to spread one over the nodes; each
+	// of ours names one key. A user without a right to COMMAND would be asked for
+	// it before everything else, and each time.
+	o.DisableRoutingPolicies = true
+	cluster := redis.NewClusterClient(o)
+	cluster.AddHook(rediscover{cluster})
+	return cluster
+}
+
 // rediscover is a hook that makes the client of a cluster ask who serves what
 // when a command fails. By itself go-redis asks when a node redirects it, and
 // else once a minute; a primary that died redirects nobody, and what is sent

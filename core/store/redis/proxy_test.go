@@ -18,7 +18,8 @@ import (
 type proxy struct {
 	addr, backend string
 	mu            sync.Mutex
-	command       string      // whose answer to lose; empty: none
+	command       string      // whose answer to lose, or to give; empty: none
+	reply         string      // to give instead of asking the server; empty: lose its answer
 	cut           atomic.Bool // nothing passes in either direction, and nobody notices
 }
 
@@ -61,20 +62,24 @@ func startProxy(t *testing.T, backend string) *proxy {
 
 // swallow makes the proxy pass the next such command on, wait until the server
 // has answered, and close the connection instead of passing the answer back.
-func (p *proxy) swallow(command string) {
+func (p *proxy) swallow(command string) { p.answer(command, "") }
+
+// answer makes the proxy itself answer the next such command.
+func (p *proxy) answer(command, reply string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.command = command
+	p.command, p.reply = command, reply
 }
 
-func (p *proxy) swallows(request []byte) bool {
+// meddles tells whether a request is the one to meddle with, and how.
+func (p *proxy) meddles(request []byte) (reply string, yes bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.command == "" || !bytes.Contains(request, []byte("\r\n"+p.command+"\r\n")) {
-		return false
+		return "", false
 	}
 	p.command = ""
-	return true
+	return p.reply, true
 }
 
 // serve relays until either side hangs up, or until the answer comes that is to
@@ -89,25 +94,34 @@ func (p *proxy) serve(client net.Conn) {
 	var answers sync.WaitGroup
 	answers.Go(func() {
 		defer client.Close()
-		relay(wire{client, p}, server, func([]byte) bool { return !lose.Load() })
+		relay(wire{client, p}, server, func(answer []byte) ([]byte, bool) { return answer, !lose.Load() })
 	})
-	relay(wire{server, p}, client, func(request []byte) bool {
-		lose.Store(p.swallows(request))
-		return true
+	relay(wire{server, p}, client, func(request []byte) ([]byte, bool) {
+		reply, yes := p.meddles(request)
+		lose.Store(yes && reply == "")
+		if reply != "" {
+			_, err := io.WriteString(client, reply)
+			return nil, err == nil
+		}
+		return request, true
 	})
 	server.Close()
 	answers.Wait()
 }
 
-// relay copies what it reads as long as pass agrees.
-func relay(to io.Writer, from io.Reader, pass func([]byte) bool) {
+// relay copies what edit makes of what it reads, as long as edit agrees.
+func relay(to io.Writer, from io.Reader, edit func([]byte) ([]byte, bool)) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if err != nil || !pass(buf[:n]) {
+		if err != nil {
 			return
 		}
-		if _, err := to.Write(buf[:n]); err != nil {
+		edited, ok := edit(buf[:n])
+		if !ok {
+			return
+		}
+		if _, err := to.Write(edited); err != nil {
 			return
 		}
 	}
@@ -124,9 +138,13 @@ func oneNodeCluster(t *testing.T, backend, announced string) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
+	slots := []any{"cluster", "addslots"}
+	for slot := range 16384 {
+		slots = append(slots, slot)
+	}
 	for _, args := range [][]any{
 		{"config", "set", "cluster-announce-port", port},
-		{"cluster", "addslotsrange", 0, 16383},
+		slots,
 	} {
 		if err := c.Do(ctx, args...).Err(); err != nil {
 			t.Fatal(err)

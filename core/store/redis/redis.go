@@ -14,6 +14,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -62,13 +64,17 @@ var _ store.Driver = (*Driver)(nil)
 //	redis+cluster://user:password@host:6379,host:6379
 //
 // User, password, ports and database may be left out; rediss instead of redis
-// is TLS, verified against the system's roots. Parameters are
+// is TLS. Parameters are
 //
 //	prefix         what every key starts with, default "sallyport:"
 //	db             the database number, as an alternative to the path
 //	sentinel_auth  true if the sentinels ask for the same user and password
 //	replicas       how many replicas have to have a write before it counts, default 0:
 //	               with 1, what was acknowledged survives the loss of a primary
+//	ca             file with the certificates that vouch for the server, in PEM,
+//	               instead of the system's
+//	cert, key      files with a certificate and its key, in PEM, to show to a
+//	               server that asks for one
 //
 // Errors say what is wrong with the URL, but never quote a password.
 func Open(ctx context.Context, url string) (*Driver, error) {
@@ -77,6 +83,9 @@ func Open(ctx context.Context, url string) (*Driver, error) {
 	// return, and what a process prints is its own business.
 	logging.Disable()
 	a, err := parse(url)
+	if err == nil {
+		err = a.readCertificates()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("redis: store URL: %w", err)
 	}
@@ -88,11 +97,13 @@ func Open(ctx context.Context, url string) (*Driver, error) {
 }
 
 func connect(a address) *Driver {
-	client := redis.NewUniversalClient(a.options)
-	if cluster, ok := client.(*redis.ClusterClient); ok {
-		cluster.AddHook(rediscover{cluster})
+	d := &Driver{prefix: a.prefix, swap: redis.NewScript(swap), replicas: a.replicas}
+	if a.options.IsClusterMode {
+		d.client = connectCluster(a.options.Cluster())
+	} else {
+		d.client = redis.NewUniversalClient(a.options)
 	}
-	return &Driver{client: client, prefix: a.prefix, swap: redis.NewScript(swap), replicas: a.replicas}
+	return d
 }
 
 // Get implements store.Driver.
@@ -119,9 +130,11 @@ func (d *Driver) Swap(ctx context.Context, key string, old, new []byte, ttl time
 		expect = "1"
 	}
 	run := func(command, script string) (int, error) {
-		cmd := redis.NewCmd(ctx, command, script, 1, d.prefix+key, expect, old, px, new)
-		cmd.SetFirstKeyPos(3)
-		return d.once(ctx, key, cmd).Int()
+		return d.once(ctx, key, func() *redis.Cmd {
+			cmd := redis.NewCmd(ctx, command, script, 1, d.prefix+key, expect, old, px, new)
+			cmd.SetFirstKeyPos(3)
+			return cmd
+		}).Int()
 	}
 	swapped, err := run("evalsha", d.swap.Hash())
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
@@ -139,7 +152,7 @@ func (d *Driver) Swap(ctx context.Context, key string, old, new []byte, ttl time
 // Take implements store.Driver. If the connection breaks before the answer is
 // here, the error leaves open whether the value is gone.
 func (d *Driver) Take(ctx context.Context, key string) ([]byte, error) {
-	value, err := d.once(ctx, key, redis.NewCmd(ctx, "getdel", d.prefix+key)).Text()
+	value, err := d.once(ctx, key, func() *redis.Cmd { return redis.NewCmd(ctx, "getdel", d.prefix+key) }).Text()
 	if err != nil {
 		return nil, fail("take", err)
 	}
@@ -153,18 +166,47 @@ func (d *Driver) Take(ctx context.Context, key string) ([]byte, error) {
 // is not so. Asking the script to accept a key that holds the new value
 // already is no way out: two callers who put the same bytes would both have
 // won, and so would two who delete. So the trouble is returned as it is, an
-// ordinary error. Redirections by a cluster (MOVED, ASK) are still followed,
-// for those come from a node that ran nothing.
-func (d *Driver) once(ctx context.Context, key string, cmd *redis.Cmd) *redis.Cmd {
-	if d.replicas > 0 {
-		if err := d.confirmed(ctx, d.prefix+key, cmd); err != nil {
-			cmd.SetErr(err)
+// ordinary error, unless it is certain that no server ran the command: then it
+// is sent again, a few times and within a second. Redirections by a cluster
+// (MOVED, ASK) are followed, for those come from a node that ran nothing.
+func (d *Driver) once(ctx context.Context, key string, command func() *redis.Cmd) *redis.Cmd {
+	for attempt := 0; ; attempt++ {
+		cmd := command()
+		if again := d.send(ctx, key, cmd); !again || attempt == retries {
+			return cmd
 		}
-		return cmd
+		pause := time.NewTimer(rand.N(100 * time.Millisecond << attempt))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return cmd
+		}
 	}
-	// Process also stores its error in cmd.
-	_ = d.client.Process(ctx, noRetry{cmd})
-	return cmd
+}
+
+// send runs a command, which then has its error, and tells whether it may be
+// sent again.
+func (d *Driver) send(ctx context.Context, key string, cmd *redis.Cmd) (again bool) {
+	if d.replicas > 0 {
+		return d.confirmed(ctx, key, cmd)
+	}
+	return notRun(d.client.Process(ctx, noRetry{cmd}))
+}
+
+// notRun tells that no server ran the command that failed: nobody was connected
+// to, or the answer is one that is given instead of running it. That is what a
+// planned failover looks like: the old primary is a replica, or gone.
+func notRun(err error) bool {
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		return true
+	}
+	for _, refusal := range []string{"READONLY ", "LOADING ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "MOVED ", "ASK "} {
+		if redis.HasErrorPrefix(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // noRetry is a command that go-redis sends at most once.

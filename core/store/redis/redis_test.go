@@ -4,9 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
@@ -41,11 +47,12 @@ func TestDriver(t *testing.T) {
 func engine(url string) storetest.Engine {
 	return storetest.Engine{Open: func(t *testing.T) store.Driver {
 		t.Helper()
+		url, prefix, _ := strings.Cut(url, "?prefix=")
 		sep := "?"
 		if strings.Contains(url, "?") {
 			sep = "&"
 		}
-		return mustOpen(t, url+sep+"prefix=test-*-"+seal.RandomID(6)+":")
+		return mustOpen(t, url+sep+"prefix="+prefix+"test-*-"+seal.RandomID(6)+":")
 	}}
 }
 
@@ -66,24 +73,74 @@ func TestPrefixesKeepStoresApart(t *testing.T) {
 	}
 }
 
-// A user of a shared server gets the commands and keys that the driver needs,
-// and no more.
-func TestACLUser(t *testing.T) {
-	const user = "--user gate on >secret ~sallyport:* -@all +get +getdel +set +del +eval +evalsha +scan"
-	server := storetest.StartRedis(t, strings.Fields(user)...)
-	d := mustOpen(t, "redis://gate:secret@"+server.Addr)
-	if err := d.Swap(t.Context(), "k", nil, []byte("v"), time.Hour); err != nil {
+// A server that knows no HELLO and no CLIENT, as some that only speak the
+// protocol do, is served all the same.
+func TestServerThatRefusesTheHandshake(t *testing.T) {
+	server := storetest.StartRedis(t, "--requirepass", "token", "--rename-command", "HELLO", "", "--rename-command", "CLIENT", "", "--rename-command", "COMMAND", "")
+	if err := useAll(t.Context(), mustOpen(t, "redis://default:token@"+server.Addr)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A script that the server has forgotten is sent again.
+func TestForgottenScript(t *testing.T) {
+	server := storetest.StartRedis(t)
+	d := mustOpen(t, "redis://"+server.Addr)
+	for range 2 {
+		if err := useAll(t.Context(), d); err != nil {
+			t.Error(err)
+		}
+		ask(t, server.Addr, "", "script", "flush")
+	}
+}
+
+// What a server refused without running it is sent again; a double stands for
+// the server at that moment.
+func TestRefusedCommandsAreSentAgain(t *testing.T) {
+	server := storetest.StartRedis(t)
+	p := startProxy(t, server.Addr)
+	d := mustOpen(t, "redis://"+p.addr)
+	if err := useAll(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := d.Take(t.Context(), "k"); err != nil || string(got) != "v" {
-		t.Fatalf("Take = %q, %v", got, err)
+	for _, refusal := range []string{
+		"READONLY You can't write against a read only replica.",
+		"LOADING Redis is loading the dataset in memory",
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+		"CLUSTERDOWN The cluster is down",
+		"TRYAGAIN Multiple keys request during rehashing of slot",
+	} {
+		p.answer("evalsha", "-"+refusal+"\r\n")
+		if err := d.Swap(t.Context(), "k", nil, []byte("v"), time.Hour); err != nil {
+			t.Errorf("Swap: %v", err)
+		}
+		p.answer("getdel", "-"+refusal+"\r\n")
+		if got, err := d.Take(t.Context(), "k"); err != nil || string(got) != "v" {
+			t.Errorf("Take: %q, %v", got, err)
+		}
 	}
-	if err := d.Scan(t.Context(), "", func(string) error { return nil }); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Open(t.Context(), "redis://gate:secret@"+server.Addr+"?prefix=foreign:")
-	if err == nil || !strings.Contains(err.Error(), "NOPERM") {
-		t.Errorf("opened with keys that the user may not read: %v", err)
+	// Of anything else nobody knows.
+	p.answer("evalsha", "-ERR something\r\n")
+	ordinary(t, "Swap", d.Swap(t.Context(), "k", nil, []byte("v"), time.Hour))
+}
+
+func TestNotRun(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, true},
+		{fmt.Errorf("wrapped: %w", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}), true},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, false},
+		{&net.OpError{Op: "write", Err: syscall.EPIPE}, false},
+		{io.EOF, false},
+		{context.DeadlineExceeded, false},
+		{redis.Nil, false},
+		{nil, false},
+	} {
+		if got := notRun(c.err); got != c.want {
+			t.Errorf("notRun(%v) = %v", c.err, got)
+		}
 	}
 }
 

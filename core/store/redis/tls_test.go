@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,42 +19,81 @@ import (
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
 
-// With rediss the server's certificate is verified, its name included.
+// With rediss the server's certificate is verified, its name included, and one
+// of ours is shown to a server that wants it.
 func TestTLS(t *testing.T) {
-	certFile, keyFile, roots := newCertificate(t)
-	server := storetest.StartRedis(t, "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-auth-clients", "no")
-	tlsAddr := listenTLS(t, server.Addr)
+	certFile, keyFile := newCertificate(t)
+	otherCert, otherKey := newCertificate(t)
+	server := storetest.StartRedis(t, "--requirepass", "token", "--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-ca-cert-file", certFile)
+	_, port, err := net.SplitHostPort(listenTLS(t, server.Addr, "token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const refused = "refused"
+	for _, c := range []struct{ name, host, query, clients, want string }{
+		{"nobody vouches", "127.0.0.1", "", "no", "unknown authority"},
+		{"somebody else is vouched for", "127.0.0.1", "?ca=" + otherCert, "no", "unknown authority"},
+		{"vouched for", "127.0.0.1", "?ca=" + certFile, "no", ""},
+		{"vouched for, IPv6", "::1", "?ca=" + certFile, "no", ""},
+		{"under another name", "localhost", "?ca=" + certFile, "no", "match localhost"},
+		{"no client certificate", "127.0.0.1", "?ca=" + certFile, "yes", refused},
+		{"a client certificate", "127.0.0.1", "?ca=" + certFile + "&cert=" + certFile + "&key=" + keyFile, "yes", ""},
+		{"a stranger's client certificate", "127.0.0.1", "?ca=" + certFile + "&cert=" + otherCert + "&key=" + otherKey, "yes", refused},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ask(t, server.Addr, "token", "config", "set", "tls-auth-clients", c.clients)
+			d, err := Open(t.Context(), "rediss://default:token@"+net.JoinHostPort(c.host, port)+c.query)
+			if err == nil {
+				d.Close()
+			}
+			switch c.want {
+			case "":
+				if err != nil {
+					t.Error(err)
+				}
+			case refused: // the server hangs up, in words of its TLS library
+				if err == nil {
+					t.Error("let in")
+				}
+			default:
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%v; want %q in it", err, c.want)
+				}
+			}
+		})
+	}
+}
 
-	if d, err := Open(t.Context(), "rediss://"+tlsAddr); err == nil {
-		d.Close()
-		t.Error("opened with a certificate that nobody vouches for")
-	}
-	open := func(host string) error {
-		_, port, err := net.SplitHostPort(tlsAddr)
-		if err != nil {
-			t.Fatal(err)
+func TestCertificateFilesThatAreNone(t *testing.T) {
+	certFile, keyFile := newCertificate(t)
+	for query, want := range map[string]string{
+		"ca=/no/such/file":                            "ca: open /no/such/file",
+		"ca=" + keyFile:                               "has no certificate in PEM",
+		"cert=" + keyFile + "&key=" + keyFile:         "cert and key: ",
+		"cert=" + certFile + "&key=/no/such/key/file": "/no/such/key/file",
+	} {
+		_, err := Open(t.Context(), "rediss://:s3cret@127.0.0.1:1?"+query)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q in it", query, err, want)
 		}
-		a, err := parse("rediss://" + net.JoinHostPort(host, port))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a.options.TLSConfig.RootCAs = roots
-		d := connect(a)
-		defer d.Close()
-		return d.Ping(t.Context())
+		noSecret(t, err)
 	}
-	if err := open("127.0.0.1"); err != nil {
-		t.Errorf("with a trusted certificate: %v", err)
-	}
-	if err := open("localhost"); err == nil {
-		t.Error("connected under a name that the certificate does not have")
+}
+
+// ask sends a command to a server and fails the test if it answers an error.
+func ask(t *testing.T, server, password string, args ...any) {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: server, Password: password, Protocol: 2})
+	defer c.Close()
+	if err := c.Do(t.Context(), args...).Err(); err != nil {
+		t.Fatal(err)
 	}
 }
 
 // listenTLS makes a server listen for TLS on a free port as well.
-func listenTLS(t *testing.T, server string) string {
+func listenTLS(t *testing.T, server, password string) string {
 	t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: server, Protocol: 2})
+	c := redis.NewClient(&redis.Options{Addr: server, Password: password, Protocol: 2})
 	defer c.Close()
 	var err error
 	for range 5 { // another process may take the free port first
@@ -71,8 +111,9 @@ func listenTLS(t *testing.T, server string) string {
 	return ""
 }
 
-// newCertificate makes a certificate for 127.0.0.1 and the pool that trusts it.
-func newCertificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) {
+// newCertificate makes a certificate for 127.0.0.1 and ::1 that vouches for
+// itself.
+func newCertificate(t *testing.T) (certFile, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -82,7 +123,7 @@ func newCertificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPoo
 		SerialNumber:          big.NewInt(1),
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(time.Hour),
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 		BasicConstraintsValid: true,
 		IsCA:                  true,
 	}
@@ -101,11 +142,5 @@ func newCertificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPoo
 		}
 		return file
 	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots = x509.NewCertPool()
-	roots.AddCert(cert)
-	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER), roots
+	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", keyDER)
 }

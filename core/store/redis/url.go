@@ -2,10 +2,12 @@ package redis
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -17,23 +19,30 @@ import (
 const defaultPrefix = "sallyport:"
 
 // How long things may take. A request waits for the store a few times at most
-// and its client for ten seconds or so, hence seconds and few repetitions. The
-// pool grows to ten connections per CPU, go-redis' own default, and more is
-// waited for.
+// and its client for ten seconds or so, hence seconds and few repetitions. A
+// context that ends earlier ends the wait (ContextTimeoutEnabled).
+//
+// The pool is go-redis' own choice, made for GOMAXPROCS, which follows a
+// container's CPU limit: ten connections per CPU, five to each node of a
+// cluster. A command takes the server some 20 microseconds, so ten connections
+// are busier with this process than with the network; more callers wait for one
+// to be free. None is kept open in advance: the first request after a quiet time
+// pays one handshake, and Open has paid one already.
 const (
 	dialTimeout    = 3 * time.Second // per attempt, TLS included
-	ioTimeout      = 3 * time.Second // for one write or one read; a context may end it earlier
+	ioTimeout      = 3 * time.Second // for one write or one read
 	poolTimeout    = 3 * time.Second // for a free connection
 	confirmTimeout = time.Second     // for the replicas that a write is to reach
 	idleTimeout    = 5 * time.Minute // less than the 10 to 60 minutes after which firewalls forget a connection
-	getRetries     = 2               // of what changes nothing; see once
+	retries        = 2               // of what changes nothing, or was certainly not run; see once
 )
 
 // address is a parsed URL.
 type address struct {
-	options  *redis.UniversalOptions
-	prefix   string
-	replicas int
+	options       *redis.UniversalOptions
+	prefix        string
+	replicas      int
+	ca, cert, key string // files
 }
 
 // parse reads a store URL. It takes the URL apart by hand, because url.Parse
@@ -65,7 +74,36 @@ func parse(text string) (address, error) {
 	if o.IsClusterMode && o.DB != 0 {
 		return address{}, errors.New("a cluster has no database but 0; leave db out")
 	}
+	if o.TLSConfig == nil && a.ca+a.cert+a.key != "" {
+		return address{}, errors.New("ca, cert and key are for TLS: the scheme should start with rediss")
+	}
+	if (a.cert == "") != (a.key == "") {
+		return address{}, errors.New("cert and key go together")
+	}
 	return a, nil
+}
+
+// readCertificates reads the files that the URL names.
+func (a address) readCertificates() error {
+	if a.ca != "" {
+		pem, err := os.ReadFile(a.ca)
+		if err != nil {
+			return fmt.Errorf("ca: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("ca: %s has no certificate in PEM", a.ca)
+		}
+		a.options.TLSConfig.RootCAs = roots
+	}
+	if a.cert != "" {
+		pair, err := tls.LoadX509KeyPair(a.cert, a.key)
+		if err != nil {
+			return fmt.Errorf("cert and key: %w", err)
+		}
+		a.options.TLSConfig.Certificates = []tls.Certificate{pair}
+	}
+	return nil
 }
 
 // newOptions returns what is the same for all servers of a kind.
@@ -73,7 +111,16 @@ func newOptions(encrypted, cluster bool) *redis.UniversalOptions {
 	o := &redis.UniversalOptions{
 		IsClusterMode: cluster,
 
-		Protocol:              2, // nothing here needs RESP3, and every server speaks RESP2
+		// Nothing here needs RESP3, and every server speaks RESP2: to one that
+		// refuses HELLO as well, go-redis sends AUTH.
+		Protocol: 2,
+		// CLIENT SETINFO, which tells the server go-redis' name, is refused by old
+		// servers and by users without a right to it, who find that in ACL LOG.
+		DisableIdentity: true,
+		// Primaries only, also of a cluster: a replica lags, so it would still know
+		// a revoked grant, and a read from it is nothing to compare and swap with.
+		ReadOnly: false,
+
 		DialTimeout:           dialTimeout,
 		DialerRetries:         1,
 		ReadTimeout:           ioTimeout,
@@ -83,7 +130,7 @@ func newOptions(encrypted, cluster bool) *redis.UniversalOptions {
 		ContextTimeoutEnabled: true,
 	}
 	if !cluster { // the cluster client has a loop of its own around each command
-		o.MaxRetries = getRetries
+		o.MaxRetries = retries
 	}
 	if encrypted {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // the dialer adds the server's name
@@ -165,34 +212,45 @@ func parseQuery(a *address, query, kind string) error {
 		return errors.New("the part after '?' should be name=value, separated by '&'")
 	}
 	for name, values := range q {
-		value := values[len(values)-1]
-		switch {
-		case name == "prefix":
-			if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-				return fmt.Errorf("prefix should be printable ASCII without spaces, not %q", value)
-			}
-			a.prefix = value
-		case name == "db":
-			if err := parseDB(a.options, value); err != nil {
-				return err
-			}
-		case name == "replicas":
-			n, err := strconv.ParseUint(value, 10, 4)
-			if err != nil {
-				return fmt.Errorf("replicas should be a number such as 1, not %q", value)
-			}
-			a.replicas = int(n)
-		case name == "sentinel_auth" && kind == "sentinel":
-			same, err := strconv.ParseBool(value)
-			if err != nil {
-				return fmt.Errorf("sentinel_auth should be true or false, not %q", value)
-			}
-			if same {
-				a.options.SentinelUsername, a.options.SentinelPassword = a.options.Username, a.options.Password
-			}
-		default:
-			return fmt.Errorf("parameter %q is not known; prefix, db, replicas and, for redis+sentinel, sentinel_auth are", name)
+		if err := a.set(name, values[len(values)-1], kind); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// set takes one parameter of the URL.
+func (a *address) set(name, value, kind string) error {
+	switch {
+	case name == "prefix":
+		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return fmt.Errorf("prefix should be printable ASCII without spaces, not %q", value)
+		}
+		a.prefix = value
+	case name == "db":
+		return parseDB(a.options, value)
+	case name == "replicas":
+		n, err := strconv.ParseUint(value, 10, 4)
+		if err != nil {
+			return fmt.Errorf("replicas should be a number such as 1, not %q", value)
+		}
+		a.replicas = int(n)
+	case name == "sentinel_auth" && kind == "sentinel":
+		same, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf("sentinel_auth should be true or false, not %q", value)
+		}
+		if same {
+			a.options.SentinelUsername, a.options.SentinelPassword = a.options.Username, a.options.Password
+		}
+	case name == "ca":
+		a.ca = value
+	case name == "cert":
+		a.cert = value
+	case name == "key":
+		a.key = value
+	default:
+		return fmt.Errorf("parameter %q is not known; prefix, db, replicas, ca, cert, key and, for redis+sentinel, sentinel_auth are", name)
 	}
 	return nil
 }
