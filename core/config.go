@@ -35,6 +35,8 @@ type Config struct {
 	// those on this machine.
 	TrustedProxies remote.Proxies
 	Now            func() time.Time // nil: time.Now
+
+	wall func() time.Time // the network's clock, whatever Now says
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -49,6 +51,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.TrustedProxies == nil {
 		c.TrustedProxies = remote.Loopback()
+	}
+	if c.wall == nil {
+		c.wall = time.Now
 	}
 	if c.Now == nil {
 		c.Now = time.Now

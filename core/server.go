@@ -116,6 +116,9 @@ func (s *Server) handler(route tenant.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := tenant.FromContext(r.Context())
 		err := s.limits.allow(r, t, route.Cost)
+		if err == nil && route.Audience != tenant.MCPClients { // what they send may be a stream
+			err = receive(w, r)
+		}
 		if err == nil {
 			err = route.Handle(w, r, t)
 		}
@@ -136,6 +139,7 @@ func (s *Server) handler(route tenant.Route) http.Handler {
 
 // ServeHTTP finds the tenant and hands the request to the route below it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.hurry(w, r)
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	t, route, ok := s.tenants.Load().Lookup(r.Host, r.URL.Path)

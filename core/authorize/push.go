@@ -12,7 +12,7 @@ import (
 // push answers /par (RFC 9126): a client authenticates, hands over its
 // authorization request and gets a name for it, which it takes to /authorize.
 func (e *Endpoint) push(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	params, err := oauth.FormParams(w, r)
+	params, err := oauth.FormParams(r)
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func params(t testing.TB, form url.Values) oauth.Params {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	p, err := oauth.FormParams(httptest.NewRecorder(), r)
+	p, err := oauth.FormParams(r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func (e *Endpoint) read(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
 		return req, target, "", session.ErrForm
 	}
-	params, err := oauth.FormParams(w, r)
+	params, err := oauth.FormParams(r)
 	if err != nil {
 		return req, target, "", err
 	}

@@ -7,6 +7,7 @@ package gateway
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/hashicorp/go-hclog"
@@ -53,6 +54,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		g.refuse(w, c, err)
 		return nil
 	}
+	// The server gives every sender of a body a deadline. Who was let in may take
+	// as long as the backend bears it.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	g.forward.ServeHTTP(w, r.WithContext(withCall(r.Context(), c)))
 	return nil
 }

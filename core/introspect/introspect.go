@@ -59,7 +59,7 @@ type inactive struct {
 // does decides itself for how long it takes a revoked token for good, and no
 // cache on the way decides for it.
 func (e *Endpoint) introspect(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	params, err := oauth.FormParams(w, r)
+	params, err := oauth.FormParams(r)
 	if err != nil {
 		return err
 	}

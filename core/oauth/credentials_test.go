@@ -38,7 +38,7 @@ func TestCredentials(t *testing.T) {
 		case c.basic != [2]string{}:
 			r.SetBasicAuth(c.basic[0], c.basic[1])
 		}
-		p, err := FormParams(httptest.NewRecorder(), r)
+		p, err := FormParams(r)
 		if err != nil {
 			t.Fatal(err)
 		}

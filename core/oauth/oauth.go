@@ -35,9 +35,6 @@ const (
 	InvalidClientMetadata   Code = "invalid_client_metadata"   // RFC 7591 §3.2.2
 )
 
-// MaxForm is the largest request body an endpoint reads, in bytes.
-const MaxForm = 64 << 10
-
 // Params are the parameters of one request. A parameter without a value counts
 // as absent (RFC 6749 §3.1).
 type Params struct{ values url.Values }
@@ -55,14 +52,13 @@ func QueryParams(r *http.Request) (Params, error) {
 
 // FormParams reads the parameters of a form POST from the body alone: secrets
 // and codes in a query string would end up in access logs.
-func FormParams(w http.ResponseWriter, r *http.Request) (Params, error) {
+func FormParams(r *http.Request) (Params, error) {
 	mediaType, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(mediaType), "application/x-www-form-urlencoded") {
 		return Params{}, Errorf(InvalidRequest, "the body must be application/x-www-form-urlencoded")
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, MaxForm)
 	if err := r.ParseForm(); err != nil {
-		return Params{}, Errorf(InvalidRequest, "the body is not a well-formed form of at most %d bytes", MaxForm)
+		return Params{}, Errorf(InvalidRequest, "the body is not a well-formed form")
 	}
 	return Params{r.PostForm}, repeated(r.PostForm)
 }

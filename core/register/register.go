@@ -110,8 +110,8 @@ func read(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) (metadata, e
 		metadata
 		JWKS json.RawMessage `json:"jwks"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, oauth.MaxForm)).Decode(&m); err != nil {
-		return m.metadata, oauth.Errorf(oauth.InvalidClientMetadata, "the body must be a JSON object of at most %d bytes", oauth.MaxForm)
+	if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+		return m.metadata, oauth.Errorf(oauth.InvalidClientMetadata, "the body must be a JSON object")
 	}
 	if len(m.RedirectURIs) == 0 || len(m.RedirectURIs) > maxRedirectURIs {
 		return m.metadata, oauth.Errorf(oauth.InvalidRedirectURI, "redirect_uris must hold 1 to %d URIs", maxRedirectURIs)

@@ -33,7 +33,7 @@ func (e *Endpoint) Routes() []tenant.Route {
 }
 
 func (e *Endpoint) revoke(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	params, err := oauth.FormParams(w, r)
+	params, err := oauth.FormParams(r)
 	if err != nil {
 		return err
 	}

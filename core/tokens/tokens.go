@@ -109,7 +109,7 @@ type answer struct {
 }
 
 func (e *Endpoint) token(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	params, err := oauth.FormParams(w, r)
+	params, err := oauth.FormParams(r)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sallyport/sallyport/core/coretest"
+)
+
+// TestConnectionsAreHeldToTheirHeaders: a client that sends no request, half a
+// one, or one with a header that has no end, does not keep its connection.
+func TestConnectionsAreHeldToTheirHeaders(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what    string
+		request string
+		lasts   time.Duration // at most
+		status  int           // 0: no answer
+	}{
+		{"a request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", 2 * time.Minute, 200},
+		{"nothing", "", 10 * time.Second, 0},
+		{"half a header", "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", 10 * time.Second, 0},
+		{"a large header", "GET / HTTP/1.1\r\nHost: a\r\nX-Large: " + strings.Repeat("x", 70<<10) + "\r\n\r\n", 10 * time.Second, 431},
+		{"a large path", "GET /" + strings.Repeat("x", 70<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", 10 * time.Second, 431},
+		{"as large as it may be", "GET / HTTP/1.1\r\nHost: a\r\nX-Large: " + strings.Repeat("x", 60<<10) + "\r\n\r\n", 2 * time.Minute, 200},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, stop := context.WithCancel(t.Context())
+				l := coretest.Listen()
+				done := make(chan error, 1)
+				go func() {
+					done <- serveAll(ctx, hclog.NewNullLogger(), []net.Listener{l}, []http.Handler{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+				}()
+				conn, err := l.Dial()
+				if err != nil {
+					t.Fatal(err)
+				}
+				began := time.Now()
+				go func() { _, _ = io.WriteString(conn, c.request) }() // may never be read to its end
+				answer := bufio.NewReader(conn)
+				status := 0
+				if res, err := http.ReadResponse(answer, nil); err == nil {
+					status = res.StatusCode
+					_, _ = io.Copy(io.Discard, res.Body)
+				}
+				_, _ = answer.ReadByte()
+				if took := time.Since(began); status != c.status || took > c.lasts {
+					t.Errorf("%d, %v", status, took)
+				}
+				_ = conn.Close()
+				stop()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
