@@ -194,6 +194,7 @@ type Tenant struct {
 	// exchange them for the user's upstream access token (RFC 8693).
 	ResourceServers []ResourceServer `koanf:"resource_servers"`
 
+	Accounts  Accounts  `koanf:"accounts"`
 	Redirects Redirects `koanf:"redirects"`
 	Lifetimes Lifetimes `koanf:"lifetimes"`
 }
@@ -228,6 +229,25 @@ type ResourceServer struct {
 	// The secret it authenticates with. Whoever has it can turn an access token
 	// into the user's upstream token.
 	Secret Secret `koanf:"secret" required:"yes" example:"${env:MUSIC_API_SECRET}"`
+}
+
+// Accounts says who may log in, by the upstream's accounts: whoever any entry
+// names, or everybody if there is none. It is asked at each login; who is
+// connected already stays so until that connection ends.
+type Accounts struct {
+	// E-mail addresses, in any case. An address counts only if the upstream
+	// says that it has verified it, and if the provider tells: see providers.
+	Emails []string `koanf:"emails" example:"[ada@example.com]"`
+
+	// Domains of such e-mail addresses, in any case, without their subdomains.
+	Domains []string `koanf:"domains" example:"[example.com]"`
+
+	// Account ids, exactly, as the audit log has them in `sub`.
+	IDs []string `koanf:"ids" example:"[\"583231\"]"`
+
+	// Organizations that an account belongs to, exactly, by the ids or domains
+	// that the provider tells: see providers.
+	Organizations []string `koanf:"organizations" example:"[\"9919\"]"`
 }
 
 // Redirects widens where clients that register themselves may be redirected

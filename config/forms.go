@@ -165,6 +165,31 @@ func checkHost(text string) *problem {
 	return nil
 }
 
+// checkEmail takes an address with one @, which is all that upstreams agree on.
+func checkEmail(address string) *problem {
+	local, domain, _ := strings.Cut(address, "@")
+	if local == "" || strings.ContainsAny(local, " *\t") || checkDomain(domain) != nil {
+		return &problem{"must be an e-mail address", "such as ada@example.com; for all of a domain there is domains"}
+	}
+	return nil
+}
+
+func checkDomain(domain string) *problem {
+	if !hostForm.MatchString(strings.ToLower(domain)) {
+		return &problem{"must be a domain", "such as example.com, without @ and *; one per item"}
+	}
+	return nil
+}
+
+// checkAccountID takes an id that an upstream gave: nothing is known of its
+// form.
+func checkAccountID(id string) *problem {
+	if id == "" || strings.TrimSpace(id) != id {
+		return &problem{"must be an id as the upstream has it", "without spaces around it; one per item"}
+	}
+	return nil
+}
+
 // checkNetwork takes the network of a proxy. One that holds every address would
 // let everybody say where they come from.
 func checkNetwork(text string) *problem {

@@ -74,6 +74,10 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	l.checkTools(p.child("tools"), t)
 	l.checkAll(p.child("origins"), t.Origins, checkOrigin)
 	l.checkAll(p.child("cimd_hosts"), t.CIMDHosts, checkHost)
+	l.checkAll(p.child("accounts").child("emails"), t.Accounts.Emails, checkEmail)
+	l.checkAll(p.child("accounts").child("domains"), t.Accounts.Domains, checkDomain)
+	l.checkAll(p.child("accounts").child("ids"), t.Accounts.IDs, checkAccountID)
+	l.checkAll(p.child("accounts").child("organizations"), t.Accounts.Organizations, checkAccountID)
 	l.checkAll(p.child("redirects").child("hosts"), t.Redirects.Hosts, checkHost)
 	l.checkAll(p.child("redirects").child("uris"), t.Redirects.URIs, checkAppURI)
 	if t.Lifetimes.Refresh < t.Lifetimes.Access {

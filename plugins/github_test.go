@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/sallyport/sallyport/core/fetch"
@@ -21,7 +22,7 @@ func githubDouble(t *testing.T) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login/oauth/access_token", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		answer := map[string]any{"access_token": "gho_double", "token_type": "bearer", "scope": "read:user,repo"}
+		answer := map[string]any{"access_token": "gho_double", "token_type": "bearer", "scope": "user:email,read:org"}
 		id, secret, basic := r.BasicAuth()
 		if !basic {
 			id, secret = r.FormValue("client_id"), r.FormValue("client_secret")
@@ -40,6 +41,12 @@ func githubDouble(t *testing.T) *httptest.Server {
 			return
 		}
 		json.NewEncoder(w).Encode(map[string]any{"id": 583231, "login": "octocat", "avatar_url": "https://a.example/1"})
+	})
+	mux.HandleFunc("GET /user/emails", func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode([]any{map[string]any{"email": "octocat@a.example", "primary": true, "verified": true}})
+	})
+	mux.HandleFunc("GET /user/orgs", func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode([]any{map[string]any{"id": 9919, "login": "github"}})
 	})
 	srv := httptest.NewServer(mux)
 	t.Cleanup(srv.Close)
@@ -87,7 +94,8 @@ func TestGitHubProviderThroughTheBoundary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cred.AccessToken.Reveal() != "gho_double" || cred.Account.ID != "583231" || cred.Account.Name != "octocat" || len(cred.Scopes) != 2 {
+	if cred.AccessToken.Reveal() != "gho_double" || cred.Account.ID != "583231" || cred.Account.Name != "octocat" || len(cred.Scopes) != 2 ||
+		cred.Account.Email != "octocat@a.example" || !cred.Account.EmailVerified || !slices.Equal(cred.Account.Organizations, []string{"9919"}) {
 		t.Errorf("credential %+v", cred)
 	}
 	if _, err := ask("bad"); upstream.KindOf(err) != upstream.InvalidGrant {

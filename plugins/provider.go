@@ -161,7 +161,10 @@ func (p *provider) merge(op string, got abi.Credential, known upstream.Credentia
 		if known.Account.ID != "" && a.ID != known.Account.ID {
 			return nil, p.bad(op, "its credential belongs to another account than before")
 		}
-		known.Account = upstream.Account{ID: a.ID, Name: a.Name, Email: a.Email, Picture: a.Picture}
+		known.Account = upstream.Account{
+			ID: a.ID, Name: a.Name, Email: a.Email, Picture: a.Picture,
+			EmailVerified: a.EmailVerified, Organizations: a.Organizations,
+		}
 	}
 	if len(got.Extra) > 0 && string(got.Extra) != "null" {
 		known.Extra = got.Extra
@@ -173,8 +176,11 @@ func toWire(c *upstream.Credential) abi.Credential {
 	return abi.Credential{
 		AccessToken: c.AccessToken.Reveal(), TokenType: c.TokenType, RefreshToken: c.RefreshToken.Reveal(),
 		ExpiresAt: seconds(c.ExpiresAt), RefreshExpiresAt: seconds(c.RefreshExpiresAt), Scopes: c.Scopes,
-		Account: &abi.Account{ID: c.Account.ID, Name: c.Account.Name, Email: c.Account.Email, Picture: c.Account.Picture},
-		Extra:   c.Extra,
+		Account: &abi.Account{
+			ID: c.Account.ID, Name: c.Account.Name, Email: c.Account.Email, Picture: c.Account.Picture,
+			EmailVerified: c.Account.EmailVerified, Organizations: c.Account.Organizations,
+		},
+		Extra: c.Extra,
 	}
 }
 

@@ -111,6 +111,9 @@ func decodeCredential(v tree.Value) Credential {
 			Name:    account.Get("name").Str(),
 			Email:   account.Get("email").Str(),
 			Picture: account.Get("picture").Str(),
+
+			EmailVerified: account.Get("email_verified").Bool(),
+			Organizations: account.Get("organizations").Strings(),
 		}
 	}
 	if extra := v.Get("extra"); extra.Exists() {

@@ -76,6 +76,10 @@ func encodeCredential(c *Credential) (tree.Value, error) {
 		setText(&account, "name", c.Account.Name)
 		setText(&account, "email", c.Account.Email)
 		setText(&account, "picture", c.Account.Picture)
+		setFlag(&account, "email_verified", c.Account.EmailVerified)
+		if len(c.Account.Organizations) > 0 {
+			account.Set("organizations", tree.Strings(c.Account.Organizations))
+		}
 		o.Set("account", account.Value())
 	}
 	if err := setRaw(&o, "extra", c.Extra); err != nil {

@@ -278,6 +278,7 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	for _, s := range c.ResourceServers {
 		t.ResourceServers = append(t.ResourceServers, tenant.ResourceServer{ID: s.ID, Secret: seal.NewSecret(s.Secret.Reveal())})
 	}
+	t.Accounts = tenant.Accounts(c.Accounts)
 	t.Redirects.Hosts = append(t.Redirects.Hosts, c.Redirects.Hosts...)
 	t.Redirects.URIs = append(t.Redirects.URIs, c.Redirects.URIs...)
 	t.Redirects.AnyHTTPS = c.Redirects.AnyHTTPS

@@ -25,19 +25,22 @@ const (
 	Consented     Action = "consent_given"
 	Denied        Action = "consent_denied"
 	LoginFailed   Action = "login_failed" // the upstream login ended without a credential
-	CodeIssued    Action = "code_issued"
-	TokenIssued   Action = "token_issued"
-	Refreshed     Action = "token_refreshed"
-	Exchanged     Action = "token_exchanged" // a resource server got the upstream token
-	TokenRefused  Action = "token_refused"   // at the token endpoint
-	Revoked       Action = "token_revoked"
-	RevokeRefused Action = "revocation_refused" // nothing was revoked; unknown tokens get a good answer all the same
-	Limited       Action = "rate_limited"       // requests one too many; at most a line a minute for each sender and tenant
-	Rejected      Action = "access_rejected"
-	Renewed       Action = "upstream_renewed"
-	RenewFailed   Action = "upstream_renew_failed"
-	UpstreamDead  Action = "upstream_dead"    // the upstream ended the credential, and the grant with it
-	Egress        Action = "upstream_request" // a plugin had a request sent, or refused
+	// AccountRefused: the login succeeded, with an account that the tenant does
+	// not admit.
+	AccountRefused Action = "account_refused"
+	CodeIssued     Action = "code_issued"
+	TokenIssued    Action = "token_issued"
+	Refreshed      Action = "token_refreshed"
+	Exchanged      Action = "token_exchanged" // a resource server got the upstream token
+	TokenRefused   Action = "token_refused"   // at the token endpoint
+	Revoked        Action = "token_revoked"
+	RevokeRefused  Action = "revocation_refused" // nothing was revoked; unknown tokens get a good answer all the same
+	Limited        Action = "rate_limited"       // requests one too many; at most a line a minute for each sender and tenant
+	Rejected       Action = "access_rejected"
+	Renewed        Action = "upstream_renewed"
+	RenewFailed    Action = "upstream_renew_failed"
+	UpstreamDead   Action = "upstream_dead"    // the upstream ended the credential, and the grant with it
+	Egress         Action = "upstream_request" // a plugin had a request sent, or refused
 	// UpstreamRevokeFailed: the grant ended here, its credential may live on at
 	// the upstream.
 	UpstreamRevokeFailed Action = "upstream_revoke_failed"

@@ -54,10 +54,10 @@ func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Te
 		return err
 	}
 	answer := oauth.AuthorizationResponse{Issuer: t.Issuer, State: req.State}
-	event := audit.Event{Action: audit.CodeIssued, Tenant: t.Name, Client: grant.HashClient(c.ID)}
+	event := audit.Event{Action: audit.LoginFailed, Tenant: t.Name, Client: grant.HashClient(c.ID)}
 	answer.Code, err = e.finish(r, t, c, req, verifier, &event)
 	if err != nil {
-		event.Action, event.Reason = audit.LoginFailed, err.Error()
+		event.Reason = err.Error()
 		e.Log.Warn("login failed", "tenant", t.Name, "error", err)
 		answer.Err = oauth.AsError(err)
 	}
@@ -67,7 +67,7 @@ func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Te
 }
 
 // finish gets the credential and stores the grant. Its errors are fit for the
-// client.
+// client; event learns how it went.
 func (e *Endpoint) finish(r *http.Request, t *tenant.Tenant, c *client.Client, req session.Request, verifier seal.Secret, event *audit.Event) (code string, err error) {
 	cred, err := t.Provider.Exchange(r.Context(), upstream.ExchangeRequest{
 		Query: r.URL.Query(), CodeVerifier: verifier, Scopes: req.Scopes,
@@ -79,6 +79,14 @@ func (e *Endpoint) finish(r *http.Request, t *tenant.Tenant, c *client.Client, r
 		return "", upstream.ToOAuth(&upstream.Error{Kind: upstream.Bug, Detail: "the provider returned no account or no access token"})
 	}
 	event.Subject = cred.Account.ID
+	if ok, why := t.Accounts.Admits(cred.Account); !ok {
+		// The credential is dropped, not revoked: see RATIONALE.
+		event.Action = audit.AccountRefused
+		return "", &oauth.Error{
+			Code: oauth.AccessDenied, Cause: errors.New(why),
+			Description: "this account may not use this server; log in with another one, or ask whoever runs the server",
+		}
+	}
 	code, err = e.Grants.Create(r.Context(), t, grant.New{
 		ClientID: c.ID, ClientName: c.Name, RedirectURI: req.RedirectURI, Challenge: req.Challenge,
 		Resource: req.Resource, Scopes: granted(req.Scopes, cred.Scopes), Credential: cred,
@@ -86,6 +94,7 @@ func (e *Endpoint) finish(r *http.Request, t *tenant.Tenant, c *client.Client, r
 	if err != nil {
 		return "", oauth.Unavailable(err)
 	}
+	event.Action = audit.CodeIssued
 	return code, nil
 }
 

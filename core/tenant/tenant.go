@@ -34,6 +34,7 @@ type Tenant struct {
 	// ClientDocuments says which clients' documents are fetched.
 	ClientDocuments ClientDocuments
 	Redirects       oauth.RedirectPolicy
+	Accounts        Accounts
 	Lifetimes       Lifetimes
 	// Anonymous are the MCP methods that need no token. None: all do.
 	Anonymous []string

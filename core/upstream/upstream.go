@@ -105,4 +105,10 @@ type Account struct {
 	Name    string
 	Email   string
 	Picture string
+	// EmailVerified is what the upstream says of Email.
+	EmailVerified bool
+	// Organizations are those the account belongs to, by stable ids or verified
+	// domains. They are known at a login only: a grant keeps none, because who
+	// belongs where is old by then.
+	Organizations []string `json:"-"`
 }

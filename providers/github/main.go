@@ -17,7 +17,8 @@ func init() { sdk.Register(provider()) }
 
 func main() {}
 
-// github is the table plus the one thing GitHub does in its own way: revoking.
+// github is the table plus what GitHub does in its own way: revoking, and
+// telling more of an account the more scopes there are.
 type github struct {
 	oauth2.Provider
 }
@@ -25,6 +26,8 @@ type github struct {
 func provider() *github {
 	return &github{oauth2.Provider{Info: manifest(), Configure: configure}}
 }
+
+const apiVersion = "2022-11-28"
 
 func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 	web, api, err := roots(c)
@@ -58,7 +61,7 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 		// A login can be renamed and taken over, the number cannot.
 		Identity: oauth2.Identity{
 			ID: "/id", Name: "/login", Email: "/email", Picture: "/avatar_url",
-			Headers: []abi.Header{{"x-github-api-version", "2022-11-28"}},
+			Headers: []abi.Header{{"x-github-api-version", apiVersion}},
 		},
 	}
 	return nil
@@ -87,6 +90,14 @@ func roots(c *sdk.Conversation) (web, api string, err error) {
 	return "https://" + host, "https://" + host + "/api/v3", nil
 }
 
+// apiRequest is a request to the REST API.
+func apiRequest(method, url string) *sdk.Request {
+	return sdk.NewRequest(method, url).
+		Header("accept", "application/vnd.github+json").
+		Header("user-agent", "sallyport").
+		Header("x-github-api-version", apiVersion)
+}
+
 // Revoke deletes the access token (a GitHub App's refresh token dies with it)
 // or, if the settings say so, all that the user ever granted the app.
 func (p *github) Revoke(c *sdk.Conversation, in sdk.RevokeInput) error {
@@ -100,10 +111,8 @@ func (p *github) Revoke(c *sdk.Conversation, in sdk.RevokeInput) error {
 	}
 	var body tree.Object
 	body.Set("access_token", tree.String(in.Credential.AccessToken))
-	resp, err := c.Do(sdk.NewRequest("DELETE", api+"/applications/"+sdk.PathEscape(c.Client().ID)+what).
+	resp, err := c.Do(apiRequest("DELETE", api+"/applications/"+sdk.PathEscape(c.Client().ID)+what).
 		JSON(body.Value()).
-		Header("accept", "application/vnd.github+json").
-		Header("user-agent", "sallyport").
 		Auth(sdk.ClientSecretBasic).
 		Idempotent())
 	if err != nil {

@@ -86,6 +86,8 @@ const settings = `{
     "account_id": {"type": "string", "description": "JSON pointer to the account's stable identifier; never a login or an e-mail address; default /sub"},
     "account_name": {"type": "string", "description": "JSON pointer to the account's name; default /name"},
     "account_email": {"type": "string", "description": "JSON pointer to the account's e-mail address; default /email"},
+    "account_email_verified": {"type": "string", "description": "JSON pointer to what is true if the e-mail address is verified; default /email_verified"},
+    "account_organizations": {"type": "string", "description": "JSON pointer to the organization that the account belongs to, or to a list of them, by identifiers; the value of account_tenant is one as well; default: none"},
     "account_picture": {"type": "string", "description": "JSON pointer to the URL of the account's picture; default /picture"},
 
     "lookup_url": {"type": "string", "description": "One request after consent for something the user may have several of, such as sites; default: none"},

@@ -101,7 +101,7 @@ func presetsAtoG() []preset {
 			RevokeURL:     "https://discord.com/api/oauth2/token/revoke",
 			UserinfoURL:   "https://discord.com/api/users/@me",
 			DefaultScopes: []string{"identify"},
-			Identity:      oauth2.Identity{ID: "/id", Name: "/username"},
+			Identity:      oauth2.Identity{ID: "/id", Name: "/username", EmailVerified: "/verified"},
 		}},
 		{name: "dropbox", title: "Dropbox", home: "https://www.dropbox.com", config: oauth2.Config{
 			AuthorizeURL:    "https://www.dropbox.com/oauth2/authorize",

@@ -111,6 +111,8 @@ func texts(cfg *oauth2.Config) []setting[string] {
 		{"account_name", &cfg.Identity.Name},
 		{"account_email", &cfg.Identity.Email},
 		{"account_picture", &cfg.Identity.Picture},
+		{"account_email_verified", &cfg.Identity.EmailVerified},
+		{"account_organizations", &cfg.Identity.Organizations},
 		{"userinfo_method", &cfg.Identity.Method},
 		{"userinfo_body", &cfg.Identity.Body},
 		{"lookup_list", &cfg.Lookup.List},

@@ -59,6 +59,9 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 			Name:    c.Setting("account_name").Str(),
 			Email:   c.Setting("account_email").Str(),
 			Picture: c.Setting("account_picture").Str(),
+
+			EmailVerified: c.Setting("account_email_verified").Str(),
+			Organizations: s.organizations,
 			// Only the ID token has the claims of a composite identifier.
 			Userinfo: c.Setting("userinfo_always").Bool() && s.accountTenant == "",
 		},

@@ -32,6 +32,8 @@ const settings = `{
     "account_name": {"type": "string", "default": "/name", "description": "JSON pointer to the account's name"},
     "account_email": {"type": "string", "default": "/email", "description": "JSON pointer to the account's e-mail address"},
     "account_picture": {"type": "string", "default": "/picture", "description": "JSON pointer to the URL of the account's picture"},
+    "account_email_verified": {"type": "string", "default": "/email_verified", "description": "JSON pointer to what is true if the e-mail address is verified"},
+    "account_organizations": {"type": "string", "description": "JSON pointer to the organization that the account belongs to, or to a list of them, such as /groups; default: none, /hd for google; the value of account_tenant is one as well"},
     "userinfo_always": {"type": "boolean", "default": false, "description": "Ask userinfo also if there is an ID token, for name and e-mail address; not with account_tenant"}
   }
 }`

@@ -23,6 +23,7 @@ type settled struct {
 	refreshLifetime int64
 	accountID       string
 	accountTenant   string
+	organizations   string
 	manyTenants     bool // discovery may answer with another tenant's issuer, or {tenantid}
 }
 
@@ -47,6 +48,7 @@ func presetOf(name string) (settled, bool) {
 			prompts:       []string{"select_account"},
 			params:        sdk.Form{{"access_type", "offline"}, {"prompt", "consent"}},
 			refreshPolicy: oauth2.RefreshStable,
+			organizations: "/hd", // the company's domain, which Google has verified
 		}, true
 	case "keycloak": // as it is installed; a realm may be made strict
 		return settled{
@@ -84,6 +86,7 @@ func settle(c *sdk.Conversation) (settled, error) {
 	}{
 		{"issuer", &s.issuer}, {"client_auth", &s.clientAuth}, {"refresh_policy", &s.refreshPolicy},
 		{"account_id", &s.accountID}, {"account_tenant", &s.accountTenant},
+		{"account_organizations", &s.organizations},
 	} {
 		if v := c.Setting(text.name); v.Exists() {
 			*text.field = v.Str()

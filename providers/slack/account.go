@@ -36,6 +36,8 @@ func account(c *sdk.Conversation, cfg *oauth2.Config, token string, answer tree.
 		Name:    or(me.Get("name").Str(), me.Get("user").Str()),
 		Email:   me.Get("email").Str(),
 		Picture: me.Get("picture").Str(),
+
+		EmailVerified: me.Get("email_verified").Bool(),
 	}
 	switch {
 	case wanted(c) == bot: // whose user is the bot itself
@@ -51,6 +53,7 @@ func account(c *sdk.Conversation, cfg *oauth2.Config, token string, answer tree.
 	for _, part := range []string{organization, team} {
 		if part != "" {
 			found.ID += part + "/"
+			found.Organizations = append(found.Organizations, part)
 		}
 	}
 	found.ID += userID

@@ -35,7 +35,7 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 		PKCE:         true, // TIDAL calls the flow OAuth 2.1, which requires it
 		RefreshScope: true, // and with a code, see Exchange
 		Identity: oauth2.Identity{
-			ID: "/data/id", Name: "/data/attributes/username", Email: "/data/attributes/email",
+			ID: "/data/id", Name: "/data/attributes/username", Email: "/data/attributes/email", EmailVerified: "/data/attributes/emailVerified",
 		},
 	}
 	if c.Setting("public").Bool() {

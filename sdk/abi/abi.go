@@ -186,6 +186,9 @@ type Account struct {
 	Name    string `json:"name,omitempty"`
 	Email   string `json:"email,omitempty"`
 	Picture string `json:"picture,omitempty"`
+
+	EmailVerified bool     `json:"email_verified,omitempty"` // the upstream says so; since 1.1
+	Organizations []string `json:"organizations,omitempty"`  // that the account belongs to, by ids or verified domains, never by names that can change hands; read from exchange; since 1.1
 }
 
 // CheckResult is what a tenant's settings make of the manifest. A missing

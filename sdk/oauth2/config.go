@@ -160,6 +160,9 @@ type Identity struct {
 	Method  string       // default GET, or POST if there is a body; {access_token} in UserinfoURL takes the token instead of a header
 	Body    string       // JSON sent to UserinfoURL, such as a GraphQL query
 
+	EmailVerified string // pointer to what is true if Email is verified; default /email_verified
+	Organizations string // pointer to an organization or a list of them, by identifiers; Tenant is one as well; default: there is none
+
 	Introspect bool // UserinfoURL takes the token in a form and knows the client, RFC 7662 §2.1
 	Userinfo   bool // ask UserinfoURL also if there is an ID token, for what that leaves out
 }
@@ -220,6 +223,7 @@ func (cfg Config) filled() Config {
 		{&cfg.Identity.Name, "/name"},
 		{&cfg.Identity.Email, "/email"},
 		{&cfg.Identity.Picture, "/picture"},
+		{&cfg.Identity.EmailVerified, "/email_verified"},
 		{&cfg.Lookup.Value, "/id"},
 		{&cfg.Revocation.Shape, RevokeForm},
 		{&cfg.Revocation.Method, "POST"},

@@ -112,6 +112,8 @@ func (cfg *Config) readAccount(v tree.Value) (*sdk.Account, error) {
 		Email:   v.Pointer(id.Email).Str(),
 		Picture: v.Pointer(id.Picture).Str(),
 	}
+	// Some write the boolean as text.
+	account.EmailVerified = account.Email != "" && v.Pointer(id.EmailVerified).Text() == "true"
 	if account.ID == "" {
 		return nil, sdk.Unavailable("The upstream did not say who you are.", "no account identifier at "+id.ID)
 	}
@@ -121,8 +123,23 @@ func (cfg *Config) readAccount(v tree.Value) (*sdk.Account, error) {
 			return nil, sdk.Unavailable("The upstream did not say who you are.", "no tenant at "+id.Tenant)
 		}
 		account.ID = tenant + "/" + account.ID
+		account.Organizations = append(account.Organizations, tenant)
+	}
+	if id.Organizations != "" {
+		account.Organizations = append(account.Organizations, identifiers(v.Pointer(id.Organizations))...)
 	}
 	return account, nil
+}
+
+// identifiers reads one identifier or a list of them.
+func identifiers(v tree.Value) []string {
+	var all []string
+	for _, item := range append(v.Array(), v) {
+		if text := item.Text(); text != "" {
+			all = append(all, text)
+		}
+	}
+	return all
 }
 
 // lookUp makes the one request after consent and returns what it found as a

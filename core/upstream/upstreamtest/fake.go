@@ -25,6 +25,9 @@ type Fake struct {
 	Exchange error            // returned by Exchange instead of a credential
 	Fail     func() error     // asked at each refresh before anything else
 	NoRevoke error            // returned by Revoke, which counts all the same
+	// Accounts by the name that Exchange logs in. Whoever is not in it has the
+	// name as id.
+	Accounts map[string]upstream.Account
 
 	mu        sync.Mutex
 	refreshes int
@@ -125,6 +128,9 @@ func (f *Fake) issue(user string, generation int, scopes []string) *upstream.Cre
 		RefreshToken: seal.NewSecret(fmt.Sprintf("upstream-refresh-%s-%d", user, generation)),
 		Scopes:       scopes,
 		Account:      upstream.Account{ID: user, Name: user},
+	}
+	if account, ok := f.Accounts[user]; ok {
+		cred.Account = account
 	}
 	if f.Life > 0 {
 		cred.ExpiresAt = now().Add(f.Life)

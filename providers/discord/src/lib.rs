@@ -120,8 +120,10 @@ fn account(user: &Value) -> Result<Account, Error> {
     Ok(Account {
         id,
         name,
+        email_verified: !email.is_empty(),
         email,
         picture,
+        ..Account::default()
     })
 }
 

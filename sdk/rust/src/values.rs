@@ -173,8 +173,13 @@ pub struct Account {
     pub id: String,
     /// For people.
     pub name: String,
-    /// Only if the upstream has verified it.
+    /// Empty if there is none, or none to be told.
     pub email: String,
+    /// The upstream says that it has verified the e-mail address.
+    pub email_verified: bool,
     /// A URL.
     pub picture: String,
+    /// Those that the account belongs to, by ids or verified domains, never by
+    /// names that can change hands.
+    pub organizations: Vec<String>,
 }

@@ -156,7 +156,9 @@ fn read_credential(v: &Value) -> Credential {
         id: text(&v["account"], "id"),
         name: text(&v["account"], "name"),
         email: text(&v["account"], "email"),
+        email_verified: v["account"]["email_verified"] == true,
         picture: text(&v["account"], "picture"),
+        organizations: texts(&v["account"], "organizations"),
     });
     Credential {
         access_token: text(v, "access_token"),
@@ -223,11 +225,16 @@ fn credential(c: &Credential) -> Result<String, Error> {
         o = o.raw("scopes", &list(c.scopes.iter().map(|s| quote(s))));
     }
     if let Some(a) = &c.account {
-        let account = Object::new()
+        let mut account = Object::new()
             .text("id", &a.id)
             .optional("name", &a.name)
             .optional("email", &a.email)
-            .optional("picture", &a.picture);
+            .optional("picture", &a.picture)
+            .flag("email_verified", a.email_verified);
+        if !a.organizations.is_empty() {
+            let names = a.organizations.iter().map(|s| quote(s));
+            account = account.raw("organizations", &list(names));
+        }
         o = o.raw("account", &account.end());
     }
     match &c.extra {

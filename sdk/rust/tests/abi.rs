@@ -124,6 +124,23 @@ fn a_swallowed_stop_counts_all_the_same() {
 }
 
 #[test]
+fn an_account_passes_through_whole() {
+    let account = r#"{"id":"1","name":"n","email":"e@up.example","picture":"p","email_verified":true,"organizations":["a","b"]}"#;
+    let head = [
+        r#"{"op":"refresh","steps":[{"status":200,"body_len":20}],"input":{"credential":{"refresh_token":"r","account":"#,
+        account,
+        "}}}",
+    ]
+    .concat();
+    let out = ask(&head, r#"{"access_token":"b"}"#);
+    assert!(
+        out.contains(&format!(r#""account":{}"#, account)),
+        "{}",
+        out
+    );
+}
+
+#[test]
 fn waits_and_stops() {
     assert_eq!(ask(r#"{"op":"revoke"}"#, ""), r#"{"wait_ms":1500}"#);
     assert!(ask(r#"{"op":"revoke","steps":[{"status":0}]}"#, "").contains("stopped without asking"));

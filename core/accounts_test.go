@@ -1,0 +1,66 @@
+package core_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/sallyport/sallyport/core"
+	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/coretest/memory"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
+)
+
+// withAccounts has a policy at the tenant music and none at octo.
+func withAccounts(_ *core.Config, tenants []*tenant.Tenant, f *upstreamtest.Fake) {
+	tenants[0].Accounts = tenant.Accounts{Domains: []string{"music.example"}}
+	f.Accounts = map[string]upstream.Account{
+		"ada":     {ID: "u-1", Name: "Ada", Email: "ada@Music.example", EmailVerified: true},
+		"mallory": {ID: "u-2", Name: "Mallory", Email: "ceo@music.example"},
+		"bob":     {ID: "u-3", Name: "Bob", Email: "bob@elsewhere.example", EmailVerified: true},
+	}
+}
+
+func TestOnlyAdmittedAccountsLogIn(t *testing.T) {
+	t.Parallel()
+	driver := &memory.Driver{}
+	s := coretest.New(t, withAccounts, onMemory(driver))
+	tokens := s.Login(t, s.Browser(), "ada")
+	if a := s.Call(t, "music", tokens.Access); a.Status != http.StatusOK {
+		t.Errorf("an admitted account: %d %s", a.Status, a.Body)
+	}
+	before := driver.Keys("")
+	for name, why := range map[string]string{"mallory": "does not say that it is verified", "bob": "no entry of accounts"} {
+		answer := s.Code(t, s.Browser(), "music", s.AuthorizeQuery("music", tokens.ClientID), name)
+		if answer.Get("error") != "access_denied" || answer.Get("code") != "" || !strings.Contains(answer.Get("error_description"), "may not use this server") ||
+			strings.Contains(answer.Get("error_description"), "verified") {
+			t.Errorf("%s: %v", name, answer)
+		}
+		id := map[string]string{"mallory": "u-2", "bob": "u-3"}[name]
+		line := lineWith(s.Audit(), `"sub":"`+id+`"`)
+		if !strings.Contains(line, `"action":"account_refused"`) || !strings.Contains(line, why) || strings.Contains(line, "@") {
+			t.Errorf("%s: audit %s", name, line)
+		}
+	}
+	if driver.Keys("") != before {
+		t.Errorf("%d records before and %d after two refusals", before, driver.Keys(""))
+	}
+	if got := s.Fake.Revoked(); len(got) != 0 {
+		t.Errorf("revoked at the upstream, perhaps with what other tenants hold: %v", got)
+	}
+	if answer := s.Code(t, s.Browser(), "octo", s.AuthorizeQuery("octo", s.Register(t, "octo")), "bob"); answer.Get("code") == "" {
+		t.Errorf("a tenant without a policy: %v", answer)
+	}
+}
+
+// lineWith returns the first line that holds text.
+func lineWith(log, text string) string {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, text) {
+			return line
+		}
+	}
+	return ""
+}

@@ -1,0 +1,69 @@
+package tenant
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+// Accounts says which of the upstream's accounts may log in: those that any
+// entry of any list names, or everybody if there is none. A domain is the whole
+// part behind the @; its subdomains are others.
+type Accounts struct {
+	Emails        []string // in any case
+	Domains       []string // of e-mail addresses, in any case
+	IDs           []string // exactly
+	Organizations []string // exactly
+}
+
+// Why an account is not admitted, for the audit line.
+const (
+	notListed  = "no entry of accounts names it"
+	unverified = "accounts names its e-mail address, but the upstream does not say that it is verified"
+)
+
+// Admits tells whether an account may log in, and if not, why. An e-mail
+// address counts only if the upstream vouches for it: otherwise anybody could
+// write down somebody else's.
+func (p Accounts) Admits(a upstream.Account) (ok bool, why string) {
+	if len(p.Emails)+len(p.Domains)+len(p.IDs)+len(p.Organizations) == 0 || slices.Contains(p.IDs, a.ID) {
+		return true, ""
+	}
+	for _, organization := range a.Organizations {
+		if slices.Contains(p.Organizations, organization) {
+			return true, ""
+		}
+	}
+	switch {
+	case !p.namesEmail(a.Email):
+		return false, notListed
+	case !a.EmailVerified:
+		return false, unverified
+	}
+	return true, ""
+}
+
+func (p Accounts) namesEmail(email string) bool {
+	local, domain, ok := strings.Cut(email, "@")
+	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") {
+		return false // "x@evil.example"@good.example, quoted or not, is read in more than one way
+	}
+	return slices.ContainsFunc(p.Emails, func(e string) bool { return sameFold(e, email) }) ||
+		slices.ContainsFunc(p.Domains, func(d string) bool { return sameFold(d, domain) })
+}
+
+// sameFold compares without regard to the case of ASCII letters. Unicode's
+// folding would make an s of the long s and a k of the Kelvin sign, and an
+// address with one of these belongs to somebody else.
+func sameFold(a, b string) bool {
+	lower := func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if 'A' <= r && r <= 'Z' {
+				return r + 'a' - 'A'
+			}
+			return r
+		}, s)
+	}
+	return lower(a) == lower(b)
+}

@@ -1,0 +1,58 @@
+package tenant
+
+import (
+	"testing"
+
+	"github.com/sallyport/sallyport/core/upstream"
+)
+
+func TestAccountsAdmit(t *testing.T) {
+	t.Parallel()
+	policy := Accounts{
+		Emails: []string{"Ada@music.example"}, Domains: []string{"Corp.example"}, IDs: []string{"u-1"}, Organizations: []string{"T1"},
+	}
+	verified := func(email string) upstream.Account {
+		return upstream.Account{ID: "x", Email: email, EmailVerified: true}
+	}
+	for name, c := range map[string]struct {
+		policy  Accounts
+		account upstream.Account
+		why     string
+	}{
+		"nobody listed":               {Accounts{}, upstream.Account{ID: "x"}, ""},
+		"its id":                      {policy, upstream.Account{ID: "u-1"}, ""},
+		"its id in another case":      {policy, upstream.Account{ID: "U-1"}, notListed},
+		"its id as part of another":   {policy, upstream.Account{ID: "u-12"}, notListed},
+		"its e-mail address":          {policy, verified("ada@music.example"), ""},
+		"in another case":             {policy, verified("ADA@Music.EXAMPLE"), ""},
+		"not verified":                {policy, upstream.Account{ID: "x", Email: "ada@music.example"}, unverified},
+		"verified, but none":          {policy, verified(""), notListed},
+		"another address":             {policy, verified("bob@music.example"), notListed},
+		"with a tag":                  {policy, verified("ada+x@music.example"), notListed},
+		"its domain":                  {policy, verified("bob@corp.example"), ""},
+		"its domain in another case":  {policy, verified("bob@CORP.EXAMPLE"), ""},
+		"its domain, not verified":    {policy, upstream.Account{ID: "x", Email: "bob@corp.example"}, unverified},
+		"a subdomain":                 {policy, verified("bob@mail.corp.example"), notListed},
+		"a longer domain":             {policy, verified("bob@evilcorp.example"), notListed},
+		"a domain behind it":          {policy, verified("bob@corp.example.evil.example"), notListed},
+		"a dot behind it":             {policy, verified("bob@corp.example."), notListed},
+		"two at signs":                {policy, verified("bob@evil.example@corp.example"), notListed},
+		"a quoted address in it":      {policy, verified(`"bob@evil.example"@corp.example`), notListed},
+		"no local part":               {policy, verified("@corp.example"), notListed},
+		"no at sign":                  {policy, verified("corp.example"), notListed},
+		"the Kelvin sign":             {Accounts{Domains: []string{"kelvin.example"}}, verified("bob@\u212aelvin.example"), notListed},
+		"the long s":                  {Accounts{Emails: []string{"s@a.example"}}, verified("\u017f@a.example"), notListed},
+		"its organization":            {policy, upstream.Account{ID: "x", Organizations: []string{"T0", "T1"}}, ""},
+		"the same in another case":    {policy, upstream.Account{ID: "x", Organizations: []string{"t1"}}, notListed},
+		"an organization for an id":   {Accounts{IDs: []string{"T1"}}, upstream.Account{ID: "x", Organizations: []string{"T1"}}, notListed},
+		"an id for an organization":   {Accounts{Organizations: []string{"u-1"}}, upstream.Account{ID: "u-1"}, notListed},
+		"an address for a domain":     {Accounts{Domains: []string{"ada@corp.example"}}, verified("ada@corp.example"), notListed},
+		"unverified, yet by its id":   {policy, upstream.Account{ID: "u-1", Email: "bob@corp.example"}, ""},
+		"unverified, by organization": {policy, upstream.Account{ID: "x", Email: "bob@corp.example", Organizations: []string{"T1"}}, ""},
+	} {
+		ok, why := c.policy.Admits(c.account)
+		if ok != (c.why == "") || why != c.why {
+			t.Errorf("%s: %v %q, want %q", name, ok, why, c.why)
+		}
+	}
+}
