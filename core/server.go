@@ -96,6 +96,9 @@ func (s *Server) mount(endpoints ...endpoint) {
 	s.routes = append(s.routes, metadata.New(s.routes, tokens.GrantTypes).Routes()...)
 
 	mux := chi.NewRouter()
+	mux.NotFound(func(w http.ResponseWriter, _ *http.Request) { notFound(w, "nothing is at this address") })
+	mux.MethodNotAllowed(unknownMethod)
+	s.mountRefusals(mux)
 	for _, route := range s.routes {
 		handler := s.handler(route)
 		for _, method := range route.Methods {
@@ -110,8 +113,7 @@ func (s *Server) mount(endpoints ...endpoint) {
 	s.mux = mux
 }
 
-// handler runs a route and writes the error it may return, in the form its
-// audience reads. It is the one place where errors reach the log.
+// handler runs a route, after what every request goes through.
 func (s *Server) handler(route tenant.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		t := tenant.FromContext(r.Context())
@@ -122,19 +124,25 @@ func (s *Server) handler(route tenant.Route) http.Handler {
 		if err == nil {
 			err = route.Handle(w, r, t)
 		}
-		if err == nil {
-			return
-		}
-		if status := oauth.AsError(err).StatusCode(); status >= http.StatusInternalServerError {
-			s.cfg.Log.Error("request failed", "tenant", t.Name, "path", route.Path, "status", status,
-				"error", err, "request", middleware.GetReqID(r.Context()))
-		}
-		if route.Audience == tenant.People {
-			s.pages.Fault(w, r, t, err)
-		} else {
-			oauth.WriteError(w, r, err)
+		if err != nil {
+			s.fail(w, r, route, err)
 		}
 	})
+}
+
+// fail writes the error of a route in the form its audience reads. It is the one
+// place where errors reach the log.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, route tenant.Route, err error) {
+	t := tenant.FromContext(r.Context())
+	if status := oauth.AsError(err).StatusCode(); status >= http.StatusInternalServerError {
+		s.cfg.Log.Error("request failed", "tenant", t.Name, "path", route.Path, "status", status,
+			"error", err, "request", middleware.GetReqID(r.Context()))
+	}
+	if route.Audience == tenant.People {
+		s.pages.Fault(w, r, t, err)
+	} else {
+		oauth.WriteError(w, r, err)
+	}
 }
 
 // ServeHTTP finds the tenant and hands the request to the route below it.
@@ -145,9 +153,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t, route, ok := s.tenants.Load().Lookup(r.Host, r.URL.Path)
 	if !ok {
 		// Also what a rebound DNS name gets: only configured hosts are served.
-		oauth.WriteJSON(w, http.StatusNotFound, map[string]string{
-			"error": "not_found", "error_description": "no tenant at this address",
-		})
+		notFound(w, "no tenant at this address")
 		return
 	}
 	if t.Secure() {
@@ -196,7 +202,7 @@ func crossOrigin(route tenant.Route) []func(http.Handler) http.Handler {
 	switch route.Audience {
 	case tenant.Programs:
 		o.AllowedHeaders = []string{"Authorization", "Content-Type", "Accept", "Mcp-Protocol-Version"}
-		o.ExposedHeaders = []string{"Www-Authenticate"}
+		o.ExposedHeaders = []string{"Www-Authenticate", "Retry-After"}
 	case tenant.MCPClients:
 		o.AllowedHeaders = []string{"*"} // repeats what was asked for: Mcp-Param-* are the backend's to name
 		o.ExposedHeaders = []string{"Www-Authenticate", "Mcp-Session-Id", "Mcp-Protocol-Version", "Retry-After"}

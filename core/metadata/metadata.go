@@ -35,7 +35,7 @@ func New(routes []tenant.Route, grantTypes func(*tenant.Tenant) []string) *Endpo
 // with the issuer's path last into these.
 func (e *Endpoint) Routes() []tenant.Route {
 	get := func(path string, handle tenant.Handler) tenant.Route {
-		return tenant.Route{Path: path, Methods: []string{http.MethodGet}, Cost: tenant.Free, Audience: tenant.Programs, Handle: handle}
+		return tenant.Route{Path: path, Methods: []string{http.MethodGet, http.MethodHead}, Cost: tenant.Free, Audience: tenant.Programs, Handle: handle}
 	}
 	return []tenant.Route{
 		get("/.well-known/"+oauth.ServerDocument, e.server),
