@@ -32,6 +32,11 @@ type Config struct {
 	// `redis+cluster://`. It may hold a password and is never printed.
 	Store Secret `koanf:"store" default:"bolt:///var/lib/sallyport/state.db" example:"rediss://sallyport:${env:REDIS_PASSWORD}@redis.example.com:6379/0"`
 
+	// For how long a grant is remembered, so that its calls need not ask the
+	// store. Several servers on one Redis tell one another when a grant ends;
+	// where that is not heard, it ends this much later. `0s`: every call asks.
+	CacheTTL time.Duration `koanf:"cache_ttl" default:"5s" min:"0s" max:"1m"`
+
 	// Server keys, newest first, as `sallyport key new` prints them. Everything
 	// is sealed with the first and opened with any: to rotate, put a new key in
 	// front and drop the old one when the longest refresh lifetime has passed.

@@ -31,6 +31,9 @@ type Config struct {
 	// with keep-alive for many calls to few hosts.
 	BackendTransport http.RoundTripper
 	Limits           Limits // zero: none
+	// CacheTTL is for how long a grant is remembered and a token of it accepted
+	// without asking the store; see Server.Follow. 0: not at all.
+	CacheTTL time.Duration
 	// TrustedProxies are believed about whom they forward requests for. nil:
 	// those on this machine.
 	TrustedProxies remote.Proxies

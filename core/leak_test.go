@@ -118,6 +118,7 @@ func TestNoStoreFailureTellsOfTheInside(t *testing.T) {
 	tokens := s.Login(t, user, "ada")
 	fresh, id := code(t, s)
 	state := s.Consent(t, user, "music", s.AuthorizeQuery("music", tokens.ClientID), "approve").Query().Get("state")
+	s.Forget()
 	driver.Fail(func(op, key string) error {
 		return errors.New("redis: engine-detail " + op + " " + key + " at bolt.go:12")
 	})

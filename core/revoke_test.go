@@ -157,6 +157,7 @@ func TestRevocationThatTheStoreDidNotTakeIsToBeTriedAgain(t *testing.T) {
 		c.Store = driver
 	})
 	tokens := s.Login(t, s.Browser(), "ada")
+	s.Forget()
 	for _, broken := range []string{"get", "swap"} {
 		driver.Fail(func(op, key string) error {
 			if op == broken && strings.HasPrefix(key, "grant/") { // clients are found all the same

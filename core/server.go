@@ -54,7 +54,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now), limits: newLimits(cfg)}
+	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now).Remember(cfg.CacheTTL), limits: newLimits(cfg)}
 	s.tenants.Store(cfg.Tenants)
 
 	clients := client.NewRegistry(client.Config{Keys: cfg.Keys, Store: cfg.Store, Fetch: cfg.Fetch, Now: cfg.Now})
@@ -77,6 +77,14 @@ func New(cfg Config) (*Server, error) {
 
 // Grants gives operators' commands access to the grants.
 func (s *Server) Grants() *grant.Store { return s.grants }
+
+// Follow hears, until ctx ends, which grants other processes on the same store
+// end. Without it they count here for CacheTTL longer.
+func (s *Server) Follow(ctx context.Context) {
+	s.grants.Follow(ctx, func(err error) {
+		s.cfg.Log.Warn("what other processes end is noticed late", "by", s.cfg.CacheTTL, "error", err)
+	})
+}
 
 // Tenants returns the tenants served now.
 func (s *Server) Tenants() *tenant.Set { return s.tenants.Load() }

@@ -186,12 +186,14 @@ func (r *reloader) keepFixed(cfg *config.Config) (differ []string) {
 	keep("log", cfg.Log == now.Log)
 	keep("audit", cfg.Audit == now.Audit)
 	keep("store", reflect.DeepEqual(cfg.Store, now.Store))
+	keep("cache_ttl", cfg.CacheTTL == now.CacheTTL)
 	keep("keys", reflect.DeepEqual(cfg.Keys, now.Keys))
 	keep("limits", cfg.Limits == now.Limits)
 	keep("plugins", reflect.DeepEqual(cfg.Plugins, now.Plugins))
 	cfg.Server.Listen, cfg.Server.OperatorListen = now.Server.Listen, now.Server.OperatorListen
 	cfg.Server.TrustedProxies = now.Server.TrustedProxies
 	cfg.Log, cfg.Audit, cfg.Store, cfg.Keys, cfg.Plugins, cfg.Limits = now.Log, now.Audit, now.Store, now.Keys, now.Plugins, now.Limits
+	cfg.CacheTTL = now.CacheTTL
 	return differ
 }
 

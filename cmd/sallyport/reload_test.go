@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 
@@ -36,12 +37,13 @@ func TestKeepFixed(t *testing.T) {
 		Keys: []config.Secret{config.NewSecret("k1")}, Plugins: config.Plugins{Dir: "/p"},
 	}
 	read := *served
+	read.CacheTTL = time.Second
 	read.Server.Listen, read.Server.URL, read.Keys = ":2", "https://b.example/{tenant}", []config.Secret{config.NewSecret("k2")}
 	differ := (&reloader{cfg: served}).keepFixed(&read)
-	if want := "server/listen keys"; strings.Join(differ, " ") != want {
+	if want := "server/listen cache_ttl keys"; strings.Join(differ, " ") != want {
 		t.Errorf("differ %v, want %s", differ, want)
 	}
-	if read.Server.Listen != ":1" || read.Keys[0].Reveal() != "k1" {
+	if read.Server.Listen != ":1" || read.CacheTTL != 0 || read.Keys[0].Reveal() != "k1" {
 		t.Error("what cannot change did")
 	}
 	if read.Server.URL != "https://b.example/{tenant}" {

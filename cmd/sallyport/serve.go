@@ -68,7 +68,8 @@ func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
 		listeners, handlers = append(listeners, operator), append(handlers, d.signals.operator(d.server.Operator()))
 		d.log.Info("operator listener", "address", operator.Addr().String())
 	}
-	defer d.watchPlugins(ctx)()
+	defer inBackground(ctx, d.watchPlugins)()
+	defer inBackground(ctx, d.server.Follow)()
 	d.log.Info("serving", "address", front.Addr().String(), "tenants", d.server.Tenants().Len(), "version", version())
 	if ready != nil {
 		ready(front.Addr())
@@ -76,17 +77,19 @@ func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
 	return serveAll(ctx, d.log, listeners, handlers)
 }
 
-// watchPlugins takes up what changes in the plugin folder until the returned
-// function is called.
-func (d *deployment) watchPlugins(ctx context.Context) (stop func()) {
+// inBackground runs f until the returned function is called, which waits for it.
+func inBackground(ctx context.Context, f func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup
-	done.Go(func() {
-		if err := d.host.Watch(ctx); err != nil {
-			d.log.Error("new plugins need a restart", "error", err)
-		}
-	})
+	done.Go(func() { f(ctx) })
 	return func() { cancel(); done.Wait() }
+}
+
+// watchPlugins takes up what changes in the plugin folder until ctx ends.
+func (d *deployment) watchPlugins(ctx context.Context) {
+	if err := d.host.Watch(ctx); err != nil {
+		d.log.Error("new plugins need a restart", "error", err)
+	}
 }
 
 // serveAll runs a server a listener until ctx ends or one fails.

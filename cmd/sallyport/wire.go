@@ -97,7 +97,7 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	}
 	d.server, err = core.New(core.Config{
 		Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog, Fetch: d.fetch,
-		TrustedProxies: proxies, Now: sys.faults.now,
+		CacheTTL: cfg.CacheTTL, TrustedProxies: proxies, Now: sys.faults.now,
 		Limits: core.Limits{
 			Register: limit.Rate(cfg.Limits.Register), Authorize: limit.Rate(cfg.Limits.Authorize), Token: limit.Rate(cfg.Limits.Token),
 		},

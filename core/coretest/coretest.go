@@ -42,6 +42,9 @@ const Verifier = "a-verifier-of-forty-three-characters-at-least-1"
 // ClientCallback is the redirect URI Login registers.
 const ClientCallback = "http://127.0.0.1:7777/callback"
 
+// cacheTTL is for how long the server remembers grants.
+const cacheTTL = 5 * time.Second
+
 // Server is a running Sallyport with two tenants, music and octo, below one
 // host.
 type Server struct {
@@ -97,7 +100,7 @@ func New(t testing.TB, options ...Option) *Server {
 			Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
 		})
 	}
-	cfg := core.Config{Store: driver, Keys: keys, Audit: audit.New(s.auditLog, s.Now), Now: s.Now}
+	cfg := core.Config{CacheTTL: cacheTTL, Store: driver, Keys: keys, Audit: audit.New(s.auditLog, s.Now), Now: s.Now}
 	for _, option := range options {
 		option(&cfg, tenants, s.Fake)
 	}
@@ -124,6 +127,10 @@ func (s *Server) Advance(d time.Duration) {
 	defer s.mu.Unlock()
 	s.offset += d
 }
+
+// Forget moves the server's clock past all that it remembers, so that the next
+// request asks the store.
+func (s *Server) Forget() { s.Advance(cacheTTL) }
 
 // Audit returns the audit lines so far.
 func (s *Server) Audit() string { return s.auditLog.String() }

@@ -14,7 +14,8 @@ import (
 )
 
 // Live is a grant together with the secret from a token that names it: the
-// only way to its credential.
+// only way to its credential. It is shared by those who verified the same
+// token: nobody changes anything in it.
 type Live struct {
 	ID         string
 	Record     Record
@@ -76,10 +77,15 @@ func (s *Store) Renew(ctx context.Context, t *tenant.Tenant, l *Live, holder str
 	if err != nil {
 		return nil, err
 	}
-	return s.change(ctx, t, l, held(holder, func(r *Record) error {
+	renewed, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
 		r.Credential, r.Journal, r.Lease = sealed, nil, nil
 		return nil
 	}))
+	if err == nil {
+		// The upstream may have ended the credential of before.
+		s.records.Announce(ctx, t.Name, l.ID)
+	}
+	return renewed, err
 }
 
 // Release ends a lease without a new credential. The journal stays for the

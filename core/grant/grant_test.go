@@ -166,6 +166,7 @@ func TestStoreFailureIsNoRefusal(t *testing.T) {
 	for _, op := range []string{"get", "swap"} {
 		h := newHarness(t)
 		code, tokens := h.code(t), h.login(t)
+		h.forget()
 		h.driver.Fail(func(o, _ string) error {
 			if o == op {
 				return down
@@ -206,6 +207,7 @@ func TestRecordOfALostKeyIsNoRefusal(t *testing.T) {
 	if err := h.driver.Swap(t.Context(), key, old, append([]byte{1}, old...), time.Hour); err != nil {
 		t.Fatal(err)
 	}
+	h.forget()
 	_, err = h.Verify(t.Context(), h.t, tokens.Access)
 	if !errors.Is(err, store.ErrUnreadable) || ReasonOf(err) != "" {
 		t.Errorf("unreadable record: %v", err)

@@ -1,6 +1,9 @@
 package grant
 
 import (
+	"context"
+	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,8 +32,11 @@ type harness struct {
 	*Store
 	t      *tenant.Tenant
 	clock  *clock
-	driver *memory.Driver
+	driver *memory.Announcing
 }
+
+// cacheTTL is for how long the Stores of tests remember.
+const cacheTTL = 5 * time.Second
 
 func newHarness(t testing.TB) *harness {
 	t.Helper()
@@ -39,11 +45,43 @@ func newHarness(t testing.TB) *harness {
 		t.Fatal(err)
 	}
 	c := &clock{}
-	driver := &memory.Driver{Now: c.now}
+	driver := &memory.Announcing{Driver: &memory.Driver{Now: c.now}}
 	return &harness{
-		Store: NewStore(driver, keys, c.now), clock: c, driver: driver,
+		Store: NewStore(driver, keys, c.now).Remember(cacheTTL), clock: c, driver: driver,
 		t: &tenant.Tenant{Name: "music", Issuer: "https://music.example", Lifetimes: tenant.DefaultLifetimes()},
 	}
+}
+
+// forget makes the Store ask the driver from here on.
+func (h *harness) forget() { h.Store = NewStore(h.driver, h.keys, h.clock.now) }
+
+// replica is another process on the same store.
+func (h *harness) replica(t testing.TB) *harness {
+	t.Helper()
+	other := *h
+	other.Store = NewStore(h.driver, h.keys, h.clock.now).Remember(cacheTTL)
+	return &other
+}
+
+// follow makes the Store hear announcements until the test ends.
+func (h *harness) follow(t testing.TB) {
+	t.Helper()
+	before := h.driver.Listeners()
+	ctx, stop := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { h.Follow(ctx, func(err error) { t.Errorf("following: %v", err) }) })
+	t.Cleanup(func() { stop(); done.Wait() })
+	for h.driver.Listeners() == before {
+		runtime.Gosched()
+	}
+}
+
+// operations counts what f asks of the store.
+func (h *harness) operations(f func()) (n int) {
+	h.driver.Fail(func(string, string) error { n++; return nil })
+	defer h.driver.Fail(nil)
+	f()
+	return n
 }
 
 // code creates a pending grant.

@@ -21,14 +21,16 @@ type Store struct {
 	now      func() time.Time
 }
 
-// NewStore returns a Store over driver. A nil now means time.Now.
+// NewStore returns a Store over driver. A nil now means time.Now. It remembers
+// nothing, see Remember, but tells those who do which grants end.
 func NewStore(driver store.Driver, keys *seal.Keyring, now func() time.Time) *Store {
 	if now == nil {
 		now = time.Now
 	}
 	return &Store{
-		records: store.NewCollection[Record](driver, keys, "grant"), accounts: store.NewCollection[account](driver, keys, "account"),
-		keys: keys, now: now,
+		records:  store.NewCollection[Record](driver, keys, "grant").Remember(0, now),
+		accounts: store.NewCollection[account](driver, keys, "account"),
+		keys:     keys, now: now,
 	}
 }
 
@@ -177,36 +179,6 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 		return nil, refuse(RefreshReuse)
 	}
 	return s.issue(t, tok, rec), nil
-}
-
-// Verify opens an access token and reads its grant.
-func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string) (*Live, error) {
-	tok, err := s.open(Access, t.Name, accessToken)
-	if err != nil {
-		return nil, err
-	}
-	rec, err := s.records.Get(ctx, t.Name, tok.id())
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return nil, refuse(Gone)
-	case err != nil:
-		return nil, err
-	case rec.State != Active:
-		return nil, refuse(NotActive)
-	case s.over(&rec, t):
-		return nil, refuse(Gone)
-	case !t.Accepts(rec.Resource):
-		return nil, refuse(WrongResource)
-	}
-	l, err := s.live(t, tok, rec)
-	if err != nil {
-		return nil, err
-	}
-	l.Token.Expires = tok.expires
-	if tok.generation == rec.Generation {
-		l.Token.Issued = rec.LastUsed
-	}
-	return l, nil
 }
 
 // Delete ends a grant, whatever its state. The credential in it is lost for

@@ -42,7 +42,10 @@ type token struct {
 	secret     [16]byte
 }
 
-const tokenSize = 16 + 4 + 4 + 16
+const (
+	tokenSize   = 16 + 4 + 4 + 16                               // bytes
+	tokenLength = len("sp_at_") + (tokenSize+seal.Overhead)*4/3 // characters of its text
+)
 
 // id is the record's id.
 func (t token) id() string { return base64.RawURLEncoding.EncodeToString(t.grant[:]) }
@@ -50,7 +53,7 @@ func (t token) id() string { return base64.RawURLEncoding.EncodeToString(t.grant
 // grantSecret is the client's half of the key.
 func (t token) grantSecret() seal.Secret { return seal.NewSecret(string(t.secret[:])) }
 
-// mint seals t for one use at one tenant. The token is a pointer, 118
+// mint seals t for one use at one tenant. The token is a pointer, tokenLength
 // characters long; nothing in it can be read or changed without a server key.
 func (s *Store) mint(use Use, tenant string, t token) string {
 	b := make([]byte, 0, tokenSize)

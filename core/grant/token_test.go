@@ -91,13 +91,3 @@ func FuzzOpenToken(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkVerify(b *testing.B) {
-	h := newHarness(b)
-	tokens := h.login(b)
-	for b.Loop() {
-		if _, err := h.Verify(b.Context(), h.t, tokens.Access); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -47,6 +47,8 @@ type Collection[T any] struct {
 	driver Driver
 	ring   *seal.Keyring
 	kind   string
+	cache  *cache[T] // nil: see Remember
+	others Announcer // nil: see Remember
 }
 
 // NewCollection returns the records of a kind on a driver. The kind is also
@@ -57,16 +59,33 @@ func NewCollection[T any](driver Driver, ring *seal.Keyring, kind string) *Colle
 
 // Get returns a record, or ErrNotFound, ErrUnreadable or the driver's error.
 func (c *Collection[T]) Get(ctx context.Context, tenant, id string) (T, error) {
-	var zero T
+	v, err := c.Read(ctx, tenant, id)
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return v.Value, nil
+}
+
+// Read is Get, with the version that Attach takes.
+func (c *Collection[T]) Read(ctx context.Context, tenant, id string) (*Version[T], error) {
 	at, err := c.place(tenant, id)
 	if err != nil {
-		return zero, err
+		return nil, err
 	}
+	if v := c.cache.get(at.key); v != nil {
+		return v, nil
+	}
+	began := c.cache.begin(at.key)
 	sealed, err := c.driver.Get(ctx, at.key)
 	if err != nil {
-		return zero, err
+		return nil, err
 	}
-	return c.open(at, sealed)
+	v, err := c.open(at, sealed)
+	if err != nil {
+		return nil, err
+	}
+	return c.cache.read(at.key, began, v, sealed), nil
 }
 
 // Create stores a new record that expires after ttl, or ErrConflict if there
@@ -80,7 +99,7 @@ func (c *Collection[T]) Create(ctx context.Context, tenant, id string, v T, ttl 
 	if err != nil {
 		return err
 	}
-	return c.driver.Swap(ctx, at.key, nil, sealed, ttl)
+	return c.swap(ctx, at.key, c.cache.begin(at.key), change[T]{new: sealed, value: v, ttl: ttl})
 }
 
 // Update changes a record by compare-and-swap: it reads the record, lets f
@@ -97,8 +116,13 @@ func (c *Collection[T]) Update(ctx context.Context, tenant, id string, f func(v 
 	if err != nil {
 		return zero, err
 	}
+	if held := c.cache.get(at.key); held != nil {
+		if v, won, err := c.update(ctx, at, held, f); won || err != nil {
+			return v, err
+		}
+	}
 	for attempt := range updateAttempts {
-		v, won, err := c.update(ctx, at, f)
+		v, won, err := c.update(ctx, at, nil, f)
 		if won || err != nil {
 			return v, err
 		}
@@ -111,30 +135,40 @@ func (c *Collection[T]) Update(ctx context.Context, tenant, id string, f func(v 
 
 // update is one attempt of Update. It reports a lost race apart from errors,
 // because f may return an ErrConflict of its own.
-func (c *Collection[T]) update(ctx context.Context, at place, f func(v *T) (time.Duration, error)) (v T, won bool, err error) {
+//
+// It starts from a version that is held, if there is one, and saves a read.
+// That version may be old, so nothing is decided on it but by a swap that
+// proves it is not: when f refuses or keeps it, the race counts as lost.
+func (c *Collection[T]) update(ctx context.Context, at place, held *Version[T], f func(v *T) (time.Duration, error)) (v T, won bool, err error) {
 	var zero T
-	old, err := c.driver.Get(ctx, at.key)
-	if err != nil {
+	began := c.cache.begin(at.key)
+	var old []byte
+	if held != nil {
+		old = held.sealed
+	} else if old, err = c.driver.Get(ctx, at.key); err != nil {
 		return zero, false, err
 	}
 	if v, err = c.open(at, old); err != nil {
 		return zero, false, err
 	}
-	var sealed []byte // nil deletes
-	ttl, err := f(&v)
+	made := change[T]{old: old} // to nothing: deletes
+	made.ttl, err = f(&v)
 	switch {
+	case errors.Is(err, Delete):
+	case err != nil && held != nil:
+		return zero, false, nil
 	case errors.Is(err, Keep):
 		v, err = c.open(at, old) // whatever f did to v was not kept
 		return v, true, err
-	case errors.Is(err, Delete):
 	case err != nil:
 		return zero, false, err
 	default:
-		if sealed, err = c.seal(at, v); err != nil {
+		made.value = v
+		if made.new, err = c.seal(at, v); err != nil {
 			return zero, false, err
 		}
 	}
-	err = c.driver.Swap(ctx, at.key, old, sealed, ttl)
+	err = c.swap(ctx, at.key, began, made)
 	if errors.Is(err, ErrConflict) {
 		return zero, false, nil
 	}
@@ -151,7 +185,7 @@ func (c *Collection[T]) Delete(ctx context.Context, tenant, id string) error {
 	if err != nil {
 		return err
 	}
-	if _, err = c.driver.Take(ctx, at.key); errors.Is(err, ErrNotFound) {
+	if _, err = c.take(ctx, at.key); errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	return err
@@ -166,7 +200,7 @@ func (c *Collection[T]) Take(ctx context.Context, tenant, id string) (T, error) 
 	if err != nil {
 		return zero, err
 	}
-	sealed, err := c.driver.Take(ctx, at.key)
+	sealed, err := c.take(ctx, at.key)
 	if err != nil {
 		return zero, err
 	}

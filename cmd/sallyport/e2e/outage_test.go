@@ -26,7 +26,12 @@ func outage(ctx context.Context, t *testing.T, w *world, s site) {
 	}
 
 	redis.Stop()
-	wantUnavailable(t, "a call", whoami(ctx, t, g.mcpURL(octo), before.AccessToken))
+	var call *http.Response
+	until(ctx, nil, func() bool { // for a few seconds the grant is remembered
+		call = whoami(ctx, t, g.mcpURL(octo), before.AccessToken)
+		return call.StatusCode != http.StatusOK
+	})
+	wantUnavailable(t, "a call", call)
 	_, err = client.Refresh(ctx)
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); !ok {
 		t.Errorf("a refresh without a store: expected a refusal, got %v", err)

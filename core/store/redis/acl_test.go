@@ -132,7 +132,27 @@ func useAll(ctx context.Context, d *Driver) error {
 	if _, err := d.Take(ctx, "k"); !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return d.Scan(ctx, "", func(string) error { return nil })
+	if err := d.Scan(ctx, "", func(string) error { return nil }); err != nil {
+		return err
+	}
+	ctx, stop := context.WithTimeout(ctx, 20*time.Second)
+	defer stop()
+	var announced error
+	heard := false
+	err := d.Listen(ctx, func(key string) {
+		if key == "" {
+			announced = d.Announce(ctx, "k")
+		} else {
+			heard = true
+		}
+		if announced != nil || heard {
+			stop()
+		}
+	})
+	if heard {
+		return nil
+	}
+	return errors.Join(announced, err)
 }
 
 func aclLog(t *testing.T, server string) []any {

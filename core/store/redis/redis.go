@@ -53,6 +53,7 @@ type Driver struct {
 	prefix   string
 	swap     *redis.Script
 	replicas int // see confirmed
+	silence  time.Duration
 }
 
 var _ store.Driver = (*Driver)(nil)
@@ -97,7 +98,7 @@ func Open(ctx context.Context, url string) (*Driver, error) {
 }
 
 func connect(a address) *Driver {
-	d := &Driver{prefix: a.prefix, swap: redis.NewScript(swap), replicas: a.replicas}
+	d := &Driver{prefix: a.prefix, swap: redis.NewScript(swap), replicas: a.replicas, silence: silence}
 	if a.options.IsClusterMode {
 		d.client = connectCluster(a.options.Cluster())
 	} else {

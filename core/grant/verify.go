@@ -1,0 +1,95 @@
+package grant
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/tenant"
+)
+
+// Remember makes the Store keep for ttl which grants it has seen and which
+// access tokens it has verified. A grant that ends or changes in this process
+// is never seen as it was; one that another process ends is, until Follow
+// hears of it, or for ttl at most. It is called before the Store is used.
+func (s *Store) Remember(ttl time.Duration) *Store {
+	s.records.Remember(ttl, s.now)
+	return s
+}
+
+// Follow hears of grants that other processes end, until ctx ends. While it
+// cannot, it says so to trouble from time to time.
+func (s *Store) Follow(ctx context.Context, trouble func(error)) { s.records.Follow(ctx, trouble) }
+
+// verified is what was found out about one access token at one tenant.
+type verified struct {
+	live   *Live
+	tenant *tenant.Tenant // as it is configured now: never another one, nor a later configuration
+	ends   time.Time      // of the token or the grant, whichever is first
+}
+
+// Verify opens an access token and reads its grant. Of a token that is
+// remembered it checks once more whether its time is over, and nothing else.
+func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string) (*Live, error) {
+	// A token is remembered by its hash, so that the time a search takes tells
+	// nothing about tokens that are.
+	name, ok := tokenName(accessToken)
+	if ok {
+		if v, _ := s.records.Attached(name).(*verified); v != nil && v.tenant == t && s.now().Before(v.ends) {
+			return v.live, nil
+		}
+	}
+	tok, err := s.open(Access, t.Name, accessToken)
+	if err != nil {
+		return nil, err
+	}
+	version, err := s.records.Read(ctx, t.Name, tok.id())
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, refuse(Gone)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l, err := s.verify(t, tok, &version.Value)
+	if err != nil {
+		return nil, err
+	}
+	v := &verified{live: l, tenant: t, ends: tok.expires}
+	if ends := l.Record.ends(t); ends.Before(v.ends) {
+		v.ends = ends
+	}
+	s.records.Attach(version, name, v)
+	return l, nil
+}
+
+// verify holds a record to an access token that is open.
+func (s *Store) verify(t *tenant.Tenant, tok token, rec *Record) (*Live, error) {
+	switch {
+	case rec.State != Active:
+		return nil, refuse(NotActive)
+	case s.over(rec, t):
+		return nil, refuse(Gone)
+	case !t.Accepts(rec.Resource):
+		return nil, refuse(WrongResource)
+	}
+	l, err := s.live(t, tok, *rec)
+	if err != nil {
+		return nil, err
+	}
+	l.Token.Expires = tok.expires
+	if tok.generation == rec.Generation {
+		l.Token.Issued = rec.LastUsed
+	}
+	return l, nil
+}
+
+// tokenName hashes a token, without allocating, if it is as long as ours are.
+func tokenName(text string) (store.Name, bool) {
+	var b [tokenLength]byte
+	if copy(b[:], text) != len(text) || len(text) != tokenLength {
+		return store.Name{}, false
+	}
+	return sha256.Sum256(b[:]), true
+}

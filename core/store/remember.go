@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// Announcer is what a Driver may be besides, if several processes share its
+// store: a way to tell the others that a key changed. An announcement may be
+// lost; nothing may depend on it but how soon something is noticed.
+type Announcer interface {
+	// Announce tells all listeners of all processes about key.
+	Announce(ctx context.Context, key string) error
+
+	// Listen calls f with each key announced, one at a time. The first call is
+	// f(""), once Listen hears what is announced from then on: whatever was
+	// announced before it may have missed. It returns when ctx ends, and with
+	// an error as soon as it may miss something again.
+	Listen(ctx context.Context, f func(key string)) error
+}
+
+// announceTime bounds one announcement: whoever deletes waits for it.
+const announceTime = 2 * time.Second
+
+// Remember makes the collection keep what it reads and writes for ttl, a few
+// thousand records at most. Get, Read and the first attempt of an Update then
+// ask the driver only for what is not kept. What this process changes, and what
+// is announced to it, is never seen as it was before; anything else may be ttl
+// late. With ttl 0 nothing is kept, but deletions are announced all the same.
+//
+// It is called before the collection is used.
+func (c *Collection[T]) Remember(ttl time.Duration, now func() time.Time) *Collection[T] {
+	if ttl > 0 {
+		c.cache = newCache[T](ttl, now)
+	}
+	c.others, _ = c.driver.(Announcer)
+	return c
+}
+
+// Attach keeps derived under a name for as long as v is kept, if it is. A name
+// that nobody can make up, such as the hash of a token, finds it again without
+// the key and without deriving it anew.
+func (c *Collection[T]) Attach(v *Version[T], name Name, derived any) {
+	c.cache.attach(v, name, derived)
+}
+
+// Attached returns what Attach keeps under a name, or nil.
+func (c *Collection[T]) Attached(name Name) any { return c.cache.find(name) }
+
+// Follow forgets what other processes announce, until ctx ends; with a driver
+// that cannot announce it returns at once. While it cannot listen it says so to
+// trouble, and tries again.
+func (c *Collection[T]) Follow(ctx context.Context, trouble func(error)) {
+	if c.others == nil || c.cache == nil {
+		return
+	}
+	const first, most = 100 * time.Millisecond, 5 * time.Second
+	wait := first
+	for {
+		err := c.others.Listen(ctx, func(key string) {
+			wait = first
+			c.cache.drop(key)
+		})
+		if ctx.Err() != nil {
+			return
+		}
+		trouble(err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait/2 + rand.N(wait)):
+		}
+		wait = min(2*wait, most)
+	}
+}
+
+// Announce tells other processes that a record is no longer what they may
+// remember. Deletions are announced without it.
+func (c *Collection[T]) Announce(ctx context.Context, tenant, id string) {
+	if at, err := c.place(tenant, id); err == nil {
+		c.announce(ctx, at.key)
+	}
+}
+
+// announce is not for the caller to wait for or to fail by: the others notice
+// a little later without it. Neither does a caller that gives up stop it.
+func (c *Collection[T]) announce(ctx context.Context, key string) {
+	if c.others == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTime)
+	defer cancel()
+	_ = c.others.Announce(ctx, key)
+}
+
+// change is what swap asks of the driver.
+type change[T any] struct {
+	old, new []byte
+	value    T // what new holds
+	ttl      time.Duration
+}
+
+// swap is the driver's, and the cache and other processes learn what came of
+// it. An error leaves open whether it took place.
+func (c *Collection[T]) swap(ctx context.Context, key string, began ticket, made change[T]) error {
+	err := c.driver.Swap(ctx, key, made.old, made.new, made.ttl)
+	if err == nil && made.new != nil {
+		c.cache.wrote(key, began, made.value, made.new)
+		return nil
+	}
+	c.cache.drop(key)
+	if made.new == nil && !errors.Is(err, ErrConflict) {
+		c.announce(ctx, key)
+	}
+	return err
+}
+
+// take is the driver's, with the same duties as swap.
+func (c *Collection[T]) take(ctx context.Context, key string) ([]byte, error) {
+	sealed, err := c.driver.Take(ctx, key)
+	c.cache.drop(key)
+	if !errors.Is(err, ErrNotFound) {
+		c.announce(ctx, key)
+	}
+	return sealed, err
+}
