@@ -20,6 +20,7 @@ import (
 	"github.com/sallyport/sallyport/core/authorize"
 	"github.com/sallyport/sallyport/core/callback"
 	"github.com/sallyport/sallyport/core/client"
+	"github.com/sallyport/sallyport/core/connections"
 	"github.com/sallyport/sallyport/core/consent"
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/gateway"
@@ -66,6 +67,7 @@ func New(cfg Config) (*Server, error) {
 		&register.Endpoint{Clients: clients, Audit: cfg.Audit},
 		&authorize.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit, ConsentPath: consent.Path},
 		&consent.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit},
+		&connections.Endpoint{Sessions: sessions, Grants: s.grants, Pages: s.pages, Audit: cfg.Audit},
 		&callback.Endpoint{Clients: clients, Sessions: sessions, Grants: s.grants, Audit: cfg.Audit, Log: cfg.Log},
 		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Now: cfg.Now},
 		&revoke.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit},

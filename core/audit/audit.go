@@ -24,6 +24,7 @@ const (
 	Refused       Action = "authorize_refused" // an authorization request that was not valid
 	Consented     Action = "consent_given"
 	Denied        Action = "consent_denied"
+	SignedIn      Action = "signed_in"    // to the connections page
 	LoginFailed   Action = "login_failed" // the upstream login ended without a credential
 	// AccountRefused: the login succeeded, with an account that the tenant does
 	// not admit.
@@ -34,6 +35,7 @@ const (
 	Exchanged      Action = "token_exchanged" // a resource server got the upstream token
 	TokenRefused   Action = "token_refused"   // at the token endpoint
 	Revoked        Action = "token_revoked"
+	Ended          Action = "grant_ended"        // by its user, on the connections page
 	RevokeRefused  Action = "revocation_refused" // nothing was revoked; unknown tokens get a good answer all the same
 	Limited        Action = "rate_limited"       // requests one too many; at most a line a minute for each sender and tenant
 	Rejected       Action = "access_rejected"

@@ -148,9 +148,8 @@ func validate(t *tenant.Tenant, c *client.Client, target oauth.Target, params oa
 
 // question is the consent page of a valid request.
 func (e *Endpoint) question(t *tenant.Tenant, c *client.Client, target oauth.Target, req session.Request, form string) pages.Consent {
-	about := t.Provider.Describe()
 	host, custom := target.Shown()
-	page := pages.Consent{
+	return pages.Consent{
 		Tenant:       pages.Of(t),
 		ClientName:   c.Name,
 		ClientHost:   c.Host,
@@ -159,13 +158,10 @@ func (e *Endpoint) question(t *tenant.Tenant, c *client.Client, target oauth.Tar
 		CustomScheme: custom,
 		Loopback:     target.Loopback(),
 		RedirectURI:  target.String(),
+		Scopes:       pages.ScopesOf(t, req.Scopes),
 		Action:       t.Issuer + e.ConsentPath,
 		Request:      form,
 	}
-	for _, s := range req.Scopes {
-		page.Scopes = append(page.Scopes, pages.Scope{Name: s, Text: about.ScopeText[s]})
-	}
-	return page
 }
 
 func (e *Endpoint) audit(r *http.Request, t *tenant.Tenant, clientID string, err error) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -37,6 +38,23 @@ func variants(target string) map[string]func(http.ResponseWriter) {
 		d.Tenant, d.Target = music, target
 		return func(w http.ResponseWriter) { p.Continue(w, d) }
 	}
+	listed := func(change func(*pages.Connections)) func(http.ResponseWriter) {
+		day := time.Date(2026, 3, 2, 14, 5, 0, 0, time.UTC)
+		d := pages.Connections{
+			Tenant: music, Action: "/connections", Request: "sealed", SignedIn: true, AccountName: "Ada Lovelace",
+			Connections: []pages.Connection{
+				{ID: "1", ClientName: "Claude", RedirectHost: "claude.ai", Created: day, LastUsed: day.AddDate(0, 1, 3), Expires: day.AddDate(0, 2, 3), Scopes: []pages.Scope{
+					{Name: "playlists.read", Text: "See your playlists"}, {Name: "playlists.write", Text: "Change your playlists"},
+				}},
+				{ID: "2", ClientName: "Cursor", RedirectHost: "cursor", CustomScheme: true, Created: day, LastUsed: day, Expires: day.AddDate(0, 1, 0), Scopes: []pages.Scope{
+					{Name: "r_usr", Text: ""},
+				}},
+				{ID: "3", ClientName: "Inspector", RedirectHost: "127.0.0.1:6274", Loopback: true, Pending: true, Created: day, LastUsed: day, Expires: day},
+			},
+		}
+		change(&d)
+		return func(w http.ResponseWriter) { p.Connections(w, d) }
+	}
 	fault := func(d pages.Error) func(http.ResponseWriter) { return func(w http.ResponseWriter) { p.Error(w, d) } }
 	return map[string]func(http.ResponseWriter){
 		"consent-website":  consent(func(*pages.Consent) {}),
@@ -61,6 +79,20 @@ func variants(target string) map[string]func(http.ResponseWriter) {
 		}),
 		"interstitial":        onward(pages.Continue{TargetName: "Tidal"}),
 		"interstitial-denied": onward(pages.Continue{TargetName: "127.0.0.1:33418", Denied: true}),
+		"connections":         listed(func(*pages.Connections) {}),
+		"connections-none":    listed(func(d *pages.Connections) { d.Connections, d.Notice = nil, pages.AllEnded }),
+		"connections-one": listed(func(d *pages.Connections) {
+			d.Connections, d.Notice = d.Connections[:1], pages.Ended
+		}),
+		"connections-long": listed(func(d *pages.Connections) {
+			d.AccountName, d.Partial, d.Notice = strings.Repeat("Ada", 40), true, pages.Stale
+			d.Connections[0].ClientName, d.Connections[0].RedirectHost = strings.Repeat("Wholly", 20), strings.Repeat("claude.ai.", 20)+"evil.example"
+			d.Connections[1].ClientName = "תוכנית Z̸̡̛̠͇̦͚̭̀̈́̓͝a̷̢̛͖͈l̵̨̛̮̖̾̔g̴̛̝̟͊o"
+			d.Connections[1].Scopes = []pages.Scope{{Name: "https://www.googleapis.example/auth/" + strings.Repeat("everything.", 8), Text: ""}}
+		}),
+		"connections-signed-out": listed(func(d *pages.Connections) { d.SignedIn, d.Notice = false, pages.SignedOut }),
+		"connections-sign-in":    listed(func(d *pages.Connections) { d.SignedIn = false }),
+		"connections-failed":     listed(func(d *pages.Connections) { d.SignedIn, d.Notice = false, pages.SignInFailed }),
 		"error": fault(pages.Error{Tenant: music, Status: http.StatusBadRequest, Title: "This login cannot go on",
 			Message: "The login took too long, or this page was loaded a second time.",
 			Hint:    "Go back to your application. If it is not connected there, start again.", RequestID: "0b7c5f0e6d4f4c0fa9f1"}),

@@ -1,7 +1,8 @@
 // Package callback is where the upstream sends the user back to. It owns
-// turning the upstream's answer into a grant and sending the browser back to
-// the client; it leaves the conversation with the upstream to the provider, the
-// session to package session and the grant to package grant.
+// turning the upstream's answer into a grant, or into a visitor of the
+// connections page, and sending the browser on; it leaves the conversation with
+// the upstream to the provider, the session to package session and the grant to
+// package grant.
 package callback
 
 import (
@@ -14,7 +15,7 @@ import (
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/oauth"
-	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/session"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
@@ -38,10 +39,19 @@ func (e *Endpoint) Routes() []tenant.Route {
 }
 
 func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	req, verifier, err := e.Sessions.Take(r.Context(), w, r, t, r.URL.Query().Get("state"))
-	if err != nil {
+	s, err := e.Sessions.Take(r.Context(), w, r, t, r.URL.Query().Get("state"))
+	switch {
+	case err != nil:
 		return err
+	case s.SignIn:
+		return e.signIn(w, r, t, s)
 	}
+	return e.login(w, r, t, s)
+}
+
+// login ends at the client, with a code or an error.
+func (e *Endpoint) login(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, s session.Session) error {
+	req := s.Request
 	c, err := e.Clients.Find(r.Context(), t, req.ClientID)
 	if errors.Is(err, client.ErrUnknown) {
 		return session.ErrGone
@@ -55,7 +65,7 @@ func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Te
 	}
 	answer := oauth.AuthorizationResponse{Issuer: t.Issuer, State: req.State}
 	event := audit.Event{Action: audit.LoginFailed, Tenant: t.Name, Client: grant.HashClient(c.ID)}
-	answer.Code, err = e.finish(r, t, c, req, verifier, &event)
+	answer.Code, err = e.grant(r, t, c, s, &event)
 	if err != nil {
 		event.Reason = err.Error()
 		e.Log.Warn("login failed", "tenant", t.Name, "error", err)
@@ -66,17 +76,12 @@ func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Te
 	return nil
 }
 
-// finish gets the credential and stores the grant. Its errors are fit for the
+// grant gets the credential and stores the grant. Its errors are fit for the
 // client; event learns how it went.
-func (e *Endpoint) finish(r *http.Request, t *tenant.Tenant, c *client.Client, req session.Request, verifier seal.Secret, event *audit.Event) (code string, err error) {
-	cred, err := t.Provider.Exchange(r.Context(), upstream.ExchangeRequest{
-		Query: r.URL.Query(), CodeVerifier: verifier, Scopes: req.Scopes,
-	})
+func (e *Endpoint) grant(r *http.Request, t *tenant.Tenant, c *client.Client, s session.Session, event *audit.Event) (code string, err error) {
+	cred, err := exchange(r, t, s)
 	if err != nil {
-		return "", upstream.ToOAuth(err)
-	}
-	if cred.Account.ID == "" || cred.AccessToken.IsZero() {
-		return "", upstream.ToOAuth(&upstream.Error{Kind: upstream.Bug, Detail: "the provider returned no account or no access token"})
+		return "", err
 	}
 	event.Subject = cred.Account.ID
 	if ok, why := t.Accounts.Admits(cred.Account); !ok {
@@ -88,14 +93,49 @@ func (e *Endpoint) finish(r *http.Request, t *tenant.Tenant, c *client.Client, r
 		}
 	}
 	code, err = e.Grants.Create(r.Context(), t, grant.New{
-		ClientID: c.ID, ClientName: c.Name, RedirectURI: req.RedirectURI, Challenge: req.Challenge,
-		Resource: req.Resource, Scopes: granted(req.Scopes, cred.Scopes), Credential: cred,
+		ClientID: c.ID, ClientName: c.Name, RedirectURI: s.Request.RedirectURI, Challenge: s.Request.Challenge,
+		Resource: s.Request.Resource, Scopes: granted(s.Request.Scopes, cred.Scopes), Credential: cred,
 	})
 	if err != nil {
 		return "", oauth.Unavailable(err)
 	}
 	event.Action = audit.CodeIssued
 	return code, nil
+}
+
+// signIn ends at the connections page. Of the credential it needs the account
+// alone, and drops the rest; revoking it could end the user's connections (see
+// RATIONALE). The tenant's policy has no say: whoever is not admitted any more
+// must still be able to end what there is.
+func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, s session.Session) error {
+	event, notice := audit.Event{Action: audit.LoginFailed, Tenant: t.Name}, pages.SignInFailed
+	if cred, err := exchange(r, t, s); err != nil {
+		event.Reason = err.Error()
+		e.Log.Warn("login failed", "tenant", t.Name, "error", err)
+	} else {
+		event.Action, event.Subject, notice = audit.SignedIn, cred.Account.ID, pages.NoNotice
+		if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name}); err != nil {
+			return err
+		}
+	}
+	e.Audit.Record(r.Context(), event)
+	pages.SeeConnections(w, t, notice)
+	return nil
+}
+
+// exchange gets the credential, with an account and a token in it. Its errors
+// are fit for the client.
+func exchange(r *http.Request, t *tenant.Tenant, s session.Session) (*upstream.Credential, error) {
+	cred, err := t.Provider.Exchange(r.Context(), upstream.ExchangeRequest{
+		Query: r.URL.Query(), CodeVerifier: s.Verifier, Scopes: s.Request.Scopes,
+	})
+	if err != nil {
+		return nil, upstream.ToOAuth(err)
+	}
+	if cred.Account.ID == "" || cred.AccessToken.IsZero() {
+		return nil, upstream.ToOAuth(&upstream.Error{Kind: upstream.Bug, Detail: "the provider returned no account or no access token"})
+	}
+	return cred, nil
 }
 
 // granted is what the client gets: what it asked for, less what the upstream

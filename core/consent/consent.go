@@ -12,7 +12,6 @@ import (
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/pages"
-	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/session"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
@@ -61,7 +60,7 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 	}
 	event.Action = audit.Consented
 	e.Audit.Record(r.Context(), event)
-	location, err := e.begin(w, r, t, req)
+	location, err := e.Sessions.Login(r.Context(), w, t, req)
 	if err != nil {
 		event.Action, event.Reason = audit.LoginFailed, err.Error()
 		e.Audit.Record(r.Context(), event)
@@ -78,9 +77,6 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 // read opens the form and checks once more that client and redirect URI
 // belong together: what does not any more is not redirected to.
 func (e *Endpoint) read(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) (req session.Request, target oauth.Target, decision string, err error) {
-	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" {
-		return req, target, "", session.ErrForm
-	}
 	params, err := oauth.FormParams(r)
 	if err != nil {
 		return req, target, "", err
@@ -97,21 +93,4 @@ func (e *Endpoint) read(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 	}
 	target, err = c.Match(t, req.RedirectURI)
 	return req, target, params.Get("decision"), err
-}
-
-// begin starts the authorization session and returns the upstream's URL.
-func (e *Endpoint) begin(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, req session.Request) (string, error) {
-	var verifier seal.Secret
-	var challenge oauth.CodeChallenge
-	if t.Provider.Describe().PKCE {
-		verifier = seal.NewSecret(seal.RandomID(32)) // 43 characters, RFC 7636 §4.1
-		challenge = oauth.ChallengeOf(verifier.Reveal())
-	}
-	state, err := e.Sessions.Begin(r.Context(), w, t, req, verifier)
-	if err != nil {
-		return "", err
-	}
-	return t.Provider.Authorize(r.Context(), upstream.AuthorizeRequest{
-		State: state, Scopes: req.Scopes, CodeChallenge: string(challenge), Prompt: req.Prompt,
-	})
 }

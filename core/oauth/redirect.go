@@ -40,10 +40,16 @@ func MatchRedirect(registered []string, presented string) (Target, error) {
 // String returns the URI.
 func (t Target) String() string { return t.uri }
 
-// Shown returns what a person is told of where the answer goes: the host, or
-// the scheme of a URI that an application on the device claims (custom).
-func (t Target) Shown() (name string, custom bool) {
-	u, err := url.Parse(t.uri)
+// Shown is Shown of the URI.
+func (t Target) Shown() (name string, custom bool) { return Shown(t.uri) }
+
+// Loopback is Loopback of the URI.
+func (t Target) Loopback() bool { return Loopback(t.uri) }
+
+// Shown returns what a person is told of where a redirect URI leads: the host,
+// or the scheme of a URI that an application on the device claims (custom).
+func Shown(uri string) (name string, custom bool) {
+	u, err := url.Parse(uri)
 	if err != nil {
 		return "", false
 	}
@@ -53,9 +59,9 @@ func (t Target) Shown() (name string, custom bool) {
 	return u.Host, false
 }
 
-// Loopback tells whether the answer stays on the user's own computer.
-func (t Target) Loopback() bool {
-	_, ok := withoutLoopbackPort(t.uri)
+// Loopback tells whether a redirect URI stays on the user's own computer.
+func Loopback(uri string) bool {
+	_, ok := withoutLoopbackPort(uri)
 	return ok
 }
 

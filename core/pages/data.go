@@ -6,6 +6,8 @@ import "net/http"
 type Tenant struct {
 	Name         string // display name; may be empty on an Error about no tenant
 	UpstreamName string // display name of the service the user logs in at
+	// ConnectionsURL is where the user sees and ends what is connected.
+	ConnectionsURL string
 }
 
 // Scope is one permission that is asked for.

@@ -84,7 +84,7 @@ func tags(all []element) string {
 
 func TestMarkupIsCleanAndAccessible(t *testing.T) {
 	known := " html head meta title style body header svg path bdi main h1 h2 p section " +
-		"span code ul li details summary strong div form input button a "
+		"span code ul li dl dt dd time details summary strong div form input button a "
 	for name, page := range samples(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -115,8 +115,10 @@ func TestMarkupIsCleanAndAccessible(t *testing.T) {
 				}
 			}
 			for _, e := range all {
-				if label := e.attrs["aria-labelledby"]; label != "" && !ids[label] {
-					t.Errorf("<%s> is labelled by %q, which is nowhere", e.name, label)
+				for label := range strings.FieldsSeq(e.attrs["aria-labelledby"]) {
+					if !ids[label] {
+						t.Errorf("<%s> is labelled by %q, which is nowhere", e.name, label)
+					}
 				}
 			}
 			for _, s := range named(all, "section") {

@@ -1,9 +1,10 @@
 // Package pages makes every HTML byte that Sallyport answers: the consent page,
-// the page between consent and login, and the error page. It owns the words,
-// the markup, the style sheet and the security headers that belong to them.
+// the page between consent and login, the connections page and the error page.
+// It owns the words, the markup, the style sheet and the security headers that
+// belong to them, and the way to the connections page with what it is to say.
 //
 // It leaves every decision to its callers: what is asked, whether a redirect
-// URI is allowed, cookies and the audit line. It reads no request.
+// URI is allowed, cookies and the audit line.
 //
 // Everything shown may have been chosen by an attacker. Text is escaped by
 // html/template and freed of characters that hide or reorder (see clean); names
@@ -32,7 +33,7 @@ var styleSheet string
 type Pages struct {
 	policy string // Content-Security-Policy, the same for every page
 
-	consent, cont, fault *template.Template
+	consent, cont, connections, fault *template.Template
 }
 
 // New parses the embedded templates. It panics if one of them is broken, which
@@ -46,9 +47,10 @@ func New() *Pages {
 		// frame-ancestors: RFC 9700 §4.16, no clickjacking on Approve.
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
 			"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-		consent: parse("consent.html"),
-		cont:    parse("continue.html"),
-		fault:   parse("error.html"),
+		consent:     parse("consent.html"),
+		cont:        parse("continue.html"),
+		connections: parse("connections.html"),
+		fault:       parse("error.html"),
 	}
 }
 

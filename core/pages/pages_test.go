@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 )
 
@@ -22,6 +23,20 @@ func question() Consent {
 		RedirectURI: "https://claude.ai/api/mcp/auth_callback",
 		Scopes:      []Scope{{"playlists.read", "See your playlists"}, {"raw", ""}},
 		Action:      "/music/authorize", Request: "sealed-request",
+	}
+}
+
+// list is a connections page with one of each kind, the base that tests vary.
+func list() Connections {
+	day := time.Date(2026, 3, 2, 14, 5, 0, 0, time.FixedZone("", 3600))
+	return Connections{
+		Tenant: music, Action: "/music/connections", Request: "sealed", SignedIn: true, AccountName: "Ada",
+		Connections: []Connection{
+			{ID: "1", ClientName: "Claude", RedirectHost: "claude.ai", Scopes: []Scope{{"playlists.read", "See your playlists"}, {"raw", ""}},
+				Created: day, LastUsed: day.AddDate(0, 1, 0), Expires: day.AddDate(0, 2, 0)},
+			{ID: "2", ClientName: "Inspector", RedirectHost: "127.0.0.1:6274", Loopback: true, Pending: true, Created: day, LastUsed: day, Expires: day},
+			{ID: "3", ClientName: "Cursor", RedirectHost: "cursor", CustomScheme: true, Created: day, LastUsed: day, Expires: day},
+		},
 	}
 }
 
@@ -40,6 +55,8 @@ func samples(t *testing.T) map[string]*httptest.ResponseRecorder {
 	verified.Verified, verified.Scopes, verified.RedirectURI = true, nil, ""
 	onward := Continue{Tenant: music, Target: "https://login.tidal.com/authorize?a=b", TargetName: "Tidal"}
 	denied := Continue{Tenant: music, Target: "cursor://x/cb?error=access_denied", TargetName: "cursor", Denied: true}
+	someone, nobody, noted := list(), Connections{Tenant: music, Action: "/music/connections", Request: "sealed"}, list()
+	noted.Notice, noted.Partial, noted.Connections = Stale, true, nil
 	fault := Error{Tenant: music, Status: 400, Title: "Not known", Message: "No such client.", Hint: "Add it again.", RequestID: "r-1"}
 	return map[string]*httptest.ResponseRecorder{
 		"consent":          answer(func(w http.ResponseWriter) { p.Consent(w, question()) }),
@@ -48,6 +65,9 @@ func samples(t *testing.T) map[string]*httptest.ResponseRecorder {
 		"consent verified": answer(func(w http.ResponseWriter) { p.Consent(w, verified) }),
 		"continue":         answer(func(w http.ResponseWriter) { p.Continue(w, onward) }),
 		"continue denied":  answer(func(w http.ResponseWriter) { p.Continue(w, denied) }),
+		"connections":      answer(func(w http.ResponseWriter) { p.Connections(w, someone) }),
+		"connections none": answer(func(w http.ResponseWriter) { p.Connections(w, noted) }),
+		"connections of":   answer(func(w http.ResponseWriter) { p.Connections(w, nobody) }),
 		"error":            answer(func(w http.ResponseWriter) { p.Error(w, fault) }),
 		"error bare":       answer(func(w http.ResponseWriter) { p.Error(w, Error{Status: 404, Title: "Nothing here"}) }),
 	}
@@ -186,6 +206,11 @@ func TestHostileTextStaysText(t *testing.T) {
 		"scheme":        consent(func(d *Consent) { d.CustomScheme = true }),
 		"continue":      onward(false),
 		"denied":        onward(true),
+		"connections": func(w http.ResponseWriter, s string) {
+			d := list()
+			infest(reflect.ValueOf(&d).Elem(), s, "Action")
+			p.Connections(w, d)
+		},
 		"error": func(w http.ResponseWriter, s string) {
 			d := Error{Status: 400}
 			infest(reflect.ValueOf(&d).Elem(), s, "")

@@ -11,7 +11,20 @@ import (
 
 // Of returns what a page shows of t.
 func Of(t *tenant.Tenant) Tenant {
-	return Tenant{Name: t.DisplayName, UpstreamName: t.Provider.Describe().DisplayName}
+	return Tenant{
+		Name: t.DisplayName, UpstreamName: t.Provider.Describe().DisplayName,
+		ConnectionsURL: t.Issuer + tenant.ConnectionsPath,
+	}
+}
+
+// ScopesOf puts scopes of t's upstream into words.
+func ScopesOf(t *tenant.Tenant, names []string) []Scope {
+	about := t.Provider.Describe()
+	var scopes []Scope
+	for _, name := range names {
+		scopes = append(scopes, Scope{Name: name, Text: about.ScopeText[name]})
+	}
+	return scopes
 }
 
 // Fault answers a request of a person that failed. The page says what

@@ -40,7 +40,7 @@ type usedPush struct{}
 func (s *Store) SealPushed(t *tenant.Tenant, req Request) (string, error) {
 	purpose := pushedPurpose(t, req.ClientID)
 	req.ClientID = "" // long, comes along at /authorize, and is in the purpose
-	text, err := s.sealRequest(purpose, req, PushedLife)
+	text, err := sealValue(s, purpose, req, PushedLife)
 	if err != nil {
 		return "", err
 	}
@@ -55,10 +55,10 @@ func (s *Store) SealPushed(t *tenant.Tenant, req Request) (string, error) {
 }
 
 // OpenPushed returns the request that a client pushed, or ErrPushed. It can be
-// opened as often as a page is loaded; Begin uses it up.
+// opened as often as a page is loaded; Login uses it up.
 func (s *Store) OpenPushed(t *tenant.Tenant, clientID, uri string) (Request, error) {
 	text, ours := strings.CutPrefix(uri, pushedPrefix)
-	req, sum, ok := s.openRequest(pushedPurpose(t, clientID), text)
+	req, sum, ok := openValue[Request](s, pushedPurpose(t, clientID), text)
 	if !ours || !ok {
 		return Request{}, ErrPushed
 	}

@@ -1,11 +1,11 @@
 // Package session holds the front-channel state of a login, from /authorize to
-// the redirect back to the client. It owns the validated authorization request,
-// the sealed forms in which it is pushed ahead and carried through the consent
-// page (a page that is only looked at leaves nothing on the server), the
-// authorization session that
-// starts when the user consents, and the two cookies that keep all of it in one
-// browser. It leaves validating a request to package authorize and every answer
-// to the endpoint packages.
+// the redirect back to the client, and of a user's visit to the connections
+// page. It owns the validated authorization request, the sealed forms in which
+// it is pushed ahead and carried through the consent page (a page that is only
+// looked at leaves nothing on the server), the session that starts when the
+// user is sent to the upstream, the signed-in visitor, and the cookies that keep
+// all of it in one browser. It leaves validating a request to package authorize
+// and every answer to the endpoint packages.
 package session
 
 import (
@@ -13,7 +13,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 // Request is an authorization request that was found valid. The redirect URI
@@ -65,10 +65,20 @@ type Store struct {
 type record struct {
 	Tenant  string  `json:"tenant"`
 	Request Request `json:"request"`
+	SignIn  bool    `json:"sign_in,omitempty"`
 	// Verifier answers the upstream's PKCE challenge, Browser is the hash of
-	// the cookie set at approval.
+	// the cookie set at the beginning.
 	Verifier string `json:"verifier,omitempty"`
 	Browser  string `json:"browser"`
+}
+
+// Session is what a user was sent to the upstream for.
+type Session struct {
+	// Request is the client's. A SignIn, which no client asked for, has nothing
+	// but the scopes in it.
+	Request  Request
+	SignIn   bool
+	Verifier seal.Secret // of the upstream's PKCE; empty if it does none
 }
 
 // NewStore returns a Store. A nil now means time.Now.
@@ -83,107 +93,66 @@ func NewStore(driver store.Driver, keys *seal.Keyring, now func() time.Time) *St
 	}
 }
 
-// sealed is a request on its way through somebody else's hands.
-type sealed struct {
-	Request Request `json:"request"`
-	Expires int64   `json:"expires"`
-}
-
-func (s *Store) sealRequest(p seal.Purpose, req Request, life time.Duration) (string, error) {
-	plain, err := json.Marshal(sealed{Request: req, Expires: s.now().Add(life).Unix()})
-	if err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(s.keys.Seal(p, plain)), nil
-}
-
-// openRequest returns what sealRequest sealed for the same purpose, unless its
-// time is over, and the hash of the bytes it came in.
-func (s *Store) openRequest(p seal.Purpose, text string) (req Request, sum string, ok bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil {
-		return Request{}, "", false
-	}
-	plain, err := s.keys.Open(p, raw)
-	if err != nil {
-		return Request{}, "", false
-	}
-	var v sealed
-	if err := json.Unmarshal(plain, &v); err != nil || s.now().Unix() >= v.Expires {
-		return Request{}, "", false
-	}
-	return v.Request, hash(string(raw)), true
-}
-
-// SealForm returns req in a form that opens only in this browser: half of its
-// key is a cookie, which SealForm sets if the browser has none. That makes the
-// form its own defence against cross-site posts, and a second tab does not
-// spoil the first.
-func (s *Store) SealForm(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, req Request) (string, error) {
-	value := formCookie.read(r, t, "")
-	if value == "" {
-		value = seal.RandomID(16)
-	}
-	formCookie.set(w, t, "", value, t.Lifetimes.Session)
-	return s.sealRequest(formPurpose(t, value), req, t.Lifetimes.Session)
-}
-
-// OpenForm returns the request that SealForm sealed for this browser, or
-// ErrForm.
-func (s *Store) OpenForm(r *http.Request, t *tenant.Tenant, text string) (Request, error) {
-	value := formCookie.read(r, t, "")
-	req, _, ok := s.openRequest(formPurpose(t, value), text)
-	if value == "" || !ok {
-		return Request{}, ErrForm
-	}
-	return req, nil
-}
-
-func formPurpose(t *tenant.Tenant, cookie string) seal.Purpose {
-	return seal.Purpose{Use: "authorize-form", Tenant: t.Name, Secret: seal.NewSecret(cookie)}
-}
-
-// Begin stores the session of an approved request and binds it to this browser
-// by a cookie of its own. It returns the state for the upstream, which names
-// the session, and stores verifier (which may be empty) for the way back. A
-// request that was pushed begins one session; after that it is ErrSpent.
-func (s *Store) Begin(ctx context.Context, w http.ResponseWriter, t *tenant.Tenant, req Request, verifier seal.Secret) (state string, err error) {
+// Login begins the session of an approved request and returns the upstream's
+// URL to send the browser to. A request that was pushed begins one session;
+// after that it is ErrSpent.
+func (s *Store) Login(ctx context.Context, w http.ResponseWriter, t *tenant.Tenant, req Request) (string, error) {
 	if err := s.spend(ctx, t, req); err != nil {
 		return "", err
 	}
-	state, browser := seal.RandomID(32), seal.RandomID(32)
-	err = s.records.Create(ctx, "", state, record{
-		Tenant: t.Name, Request: req, Verifier: verifier.Reveal(), Browser: hash(browser),
-	}, t.Lifetimes.Session)
-	if err != nil {
-		return "", oauth.Unavailable(err)
-	}
-	browserCookie.set(w, t, state, browser, t.Lifetimes.Session)
-	return state, nil
+	return s.begin(ctx, w, t, record{Request: req})
 }
 
-// Take ends the session that state names and returns its request and verifier.
-// A browser without the cookie burns nothing; one with the wrong cookie, or a
-// callback at another tenant, ends the session without using it.
-func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request, t *tenant.Tenant, state string) (Request, seal.Secret, error) {
-	browser := browserCookie.read(r, t, state)
-	if browser == "" {
-		return Request{}, seal.Secret{}, ErrBrowser
+// SignIn begins the session of somebody who wants to see their connections, and
+// returns the upstream's URL. It asks for what logins ask for: with that the
+// provider is known to find the account, and an upstream that has asked this
+// user before need not ask again.
+func (s *Store) SignIn(ctx context.Context, w http.ResponseWriter, t *tenant.Tenant) (string, error) {
+	return s.begin(ctx, w, t, record{SignIn: true, Request: Request{Scopes: t.Offered()}})
+}
+
+// begin stores a session, binds it to this browser by a cookie of its own and
+// lets the provider say where the user logs in. The state for the upstream
+// names the session.
+func (s *Store) begin(ctx context.Context, w http.ResponseWriter, t *tenant.Tenant, rec record) (string, error) {
+	var challenge oauth.CodeChallenge
+	if t.Provider.Describe().PKCE {
+		rec.Verifier = seal.RandomID(32) // 43 characters, RFC 7636 §4.1
+		challenge = oauth.ChallengeOf(rec.Verifier)
 	}
-	browserCookie.remove(w, t, state)
+	state, browser := seal.RandomID(32), seal.RandomID(32)
+	rec.Tenant, rec.Browser = t.Name, hash(browser)
+	if err := s.records.Create(ctx, "", state, rec, t.Lifetimes.Session); err != nil {
+		return "", oauth.Unavailable(err)
+	}
+	browserCookie.set(w, t, start(state), browser, t.Lifetimes.Session)
+	return t.Provider.Authorize(ctx, upstream.AuthorizeRequest{
+		State: state, Scopes: rec.Request.Scopes, CodeChallenge: string(challenge), Prompt: rec.Request.Prompt,
+	})
+}
+
+// Take ends the session that state names and returns it. A browser without the
+// cookie burns nothing; one with the wrong cookie, or a callback at another
+// tenant, ends the session without using it.
+func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request, t *tenant.Tenant, state string) (Session, error) {
+	browser := browserCookie.read(r, t, start(state))
+	if browser == "" {
+		return Session{}, ErrBrowser
+	}
+	browserCookie.remove(w, t, start(state))
 	rec, err := s.records.Take(ctx, "", state)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrName), errors.Is(err, store.ErrUnreadable):
 		// Unreadable: the key it was sealed with is gone. Trying again cannot help.
-		return Request{}, seal.Secret{}, ErrGone
+		return Session{}, ErrGone
 	case err != nil:
-		return Request{}, seal.Secret{}, oauth.Unavailable(err)
+		return Session{}, oauth.Unavailable(err)
 	case subtle.ConstantTimeCompare([]byte(rec.Browser), []byte(hash(browser))) != 1:
-		return Request{}, seal.Secret{}, ErrBrowser
+		return Session{}, ErrBrowser
 	case rec.Tenant != t.Name: // mix-up: an answer for one tenant brought to another
-		return Request{}, seal.Secret{}, ErrGone
+		return Session{}, ErrGone
 	}
-	return rec.Request, seal.NewSecret(rec.Verifier), nil
+	return Session{Request: rec.Request, SignIn: rec.SignIn, Verifier: seal.NewSecret(rec.Verifier)}, nil
 }
 
 func hash(s string) string {

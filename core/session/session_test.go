@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
 var request = Request{
@@ -40,7 +42,10 @@ func newHarness(t *testing.T) *harness {
 }
 
 func at(name, issuer string) *tenant.Tenant {
-	return &tenant.Tenant{Name: name, Issuer: issuer, Lifetimes: tenant.DefaultLifetimes()}
+	return &tenant.Tenant{
+		Name: name, Issuer: issuer, Lifetimes: tenant.DefaultLifetimes(),
+		Provider: upstreamtest.Provider{Fake: &upstreamtest.Fake{Login: "https://login.example/"}},
+	}
 }
 
 // browser keeps cookies as a browser does, without looking at their scope.
@@ -78,21 +83,31 @@ func (h *harness) form(t *testing.T, b browser) string {
 func (h *harness) begin(t *testing.T, b browser) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	state, err := h.Begin(t.Context(), w, h.music, request, seal.NewSecret("v"))
+	location, err := h.Login(t.Context(), w, h.music, request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.keep(w)
-	return state
+	return stateOf(t, location)
+}
+
+// stateOf is the state in the upstream's URL.
+func stateOf(t *testing.T, location string) string {
+	t.Helper()
+	u, err := url.Parse(location)
+	if err != nil || u.Query().Get("state") == "" {
+		t.Fatalf("no state in %q", location)
+	}
+	return u.Query().Get("state")
 }
 
 func (h *harness) take(t *testing.T, b browser, at *tenant.Tenant, state string) error {
 	t.Helper()
 	w := httptest.NewRecorder()
-	req, verifier, err := h.Take(t.Context(), w, b.request(), at, state)
+	got, err := h.Take(t.Context(), w, b.request(), at, state)
 	b.keep(w)
-	if err == nil && (!reflect.DeepEqual(req, request) || verifier.Reveal() != "v") {
-		t.Errorf("took %+v", req)
+	if err == nil && (!reflect.DeepEqual(got.Request, request) || got.SignIn || len(got.Verifier.Reveal()) != 43) {
+		t.Errorf("took %+v", got)
 	}
 	return err
 }
@@ -162,10 +177,10 @@ func TestSessionEndsOnMisuse(t *testing.T) {
 		want   error
 	}{
 		"wrong cookie": {func(b browser, state string) error {
-			return h.take(t, browser{browserCookie.name(h.music, state): "guess"}, h.music, state)
+			return h.take(t, browser{browserCookie.name(h.music, start(state)): "guess"}, h.music, state)
 		}, ErrBrowser},
 		"another tenant": {func(b browser, state string) error {
-			clone := browser{browserCookie.name(h.music, state): b[browserCookie.name(h.music, state)]}
+			clone := browser{browserCookie.name(h.music, start(state)): b[browserCookie.name(h.music, start(state))]}
 			return h.take(t, clone, at("octo", "https://mcp.example/octo"), state)
 		}, ErrGone},
 	} {
@@ -202,8 +217,8 @@ func TestStoreFailureIs503AndKeepsNothingBack(t *testing.T) {
 		t.Errorf("take: %v", err)
 	}
 	w := httptest.NewRecorder()
-	if _, err := h.Begin(t.Context(), w, h.music, request, seal.Secret{}); oauth.AsError(err).StatusCode() != http.StatusServiceUnavailable {
-		t.Errorf("begin: %v", err)
+	if _, err := h.Login(t.Context(), w, h.music, request); oauth.AsError(err).StatusCode() != http.StatusServiceUnavailable {
+		t.Errorf("login: %v", err)
 	}
 	if w.Header().Get("Set-Cookie") != "" {
 		t.Error("a cookie for a session that is not there")
@@ -219,10 +234,11 @@ func TestCookies(t *testing.T) {
 		if _, err := h.SealForm(w, httptest.NewRequest(http.MethodGet, "/", nil), where, request); err != nil {
 			t.Fatal(err)
 		}
-		state, err := h.Begin(t.Context(), w, where, request, seal.Secret{})
+		location, err := h.Login(t.Context(), w, where, request)
 		if err != nil {
 			t.Fatal(err)
 		}
+		state := stateOf(t, location)
 		cookies := w.Result().Cookies()
 		if len(cookies) != 2 || !strings.HasSuffix(cookies[1].Name, state[:12]) {
 			t.Fatalf("cookies %v", cookies)
@@ -238,7 +254,7 @@ func TestCookies(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.AddCookie(cookies[1])
 		w = httptest.NewRecorder()
-		if _, _, err := h.Take(t.Context(), w, r, where, state); err != nil {
+		if _, err := h.Take(t.Context(), w, r, where, state); err != nil {
 			t.Errorf("take: %v", err)
 		}
 		if removed := w.Header().Get("Set-Cookie"); !strings.Contains(removed, "Max-Age=0") {

@@ -96,6 +96,10 @@ func DefaultLifetimes() Lifetimes {
 // MCPPath is where the gateway of every tenant listens, below its issuer.
 const MCPPath = "/mcp"
 
+// ConnectionsPath is where users of every tenant see and end what they
+// connected, below its issuer.
+const ConnectionsPath = "/connections"
+
 // Resource is the identifier of the tenant's protected resource (RFC 9728
 // §1.2): the URL that a user pastes into a client.
 func (t *Tenant) Resource() string {
