@@ -28,10 +28,17 @@ type Endpoint struct {
 
 // Routes returns the endpoint's routes.
 func (e *Endpoint) Routes() []tenant.Route {
-	return []tenant.Route{
-		{Path: tenant.ConnectionsPath, Methods: []string{http.MethodGet}, Cost: tenant.Login, Audience: tenant.People, Handle: e.show},
-		{Path: tenant.ConnectionsPath, Methods: []string{http.MethodPost}, Cost: tenant.Login, Audience: tenant.People, Handle: e.act},
+	return []tenant.Route{{
+		Path: tenant.ConnectionsPath, Methods: []string{http.MethodGet, http.MethodPost}, Cost: tenant.Login,
+		Audience: tenant.People, Handle: e.serve,
+	}}
+}
+
+func (e *Endpoint) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
+	if r.Method == http.MethodPost {
+		return e.act(w, r, t)
 	}
+	return e.show(w, r, t)
 }
 
 // show answers the page for whoever is signed in, or the way to sign in.
