@@ -29,15 +29,17 @@ func demoCommand(sys system) *cobra.Command {
 			"and Sallyport in front with two tenants, all on loopback, and prints what to\n" +
 			"paste into an MCP client. With --check it is the client itself, walks the whole\n" +
 			"loop and stops.",
-		Example: "  sallyport demo\n  sallyport demo --check",
+		Example: "  sallyport demo\n  sallyport demo --check\n  sallyport demo --backend http://127.0.0.1:9000/mcp",
 		Args:    cobra.NoArgs,
 	}
 	check := cmd.Flags().Bool("check", false, "drive the loop as a client would, print each step and stop")
 	listenAt := cmd.Flags().String("listen", "127.0.0.1:8080", "loopback `address` of the front door; another port is taken if it is in use")
 	pluginsDir := cmd.Flags().String("plugins-dir", "plugins/dist", "`folder` with oauth2.wasm (make plugins)")
+	backend := cmd.Flags().String("backend", "", "`URL` of an MCP server of your own, behind the tenants in place of the sample")
+	cmd.MarkFlagsMutuallyExclusive("check", "backend") // what it checks is the sample's answers
 	data := cmd.Flags().String("data", "", "`folder` for the store, the key and the config; default: a temporary one, removed at the end")
 	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
-		d := &demoRun{sys: sys, out: cmd.OutOrStdout(), check: *check, listen: *listenAt, plugins: *pluginsDir, data: *data}
+		d := &demoRun{sys: sys, out: cmd.OutOrStdout(), check: *check, listen: *listenAt, plugins: *pluginsDir, data: *data, backend: *backend}
 		return d.run(cmd.Context())
 	})
 	return cmd
@@ -50,6 +52,7 @@ type demoRun struct {
 	check         bool
 	listen        string
 	plugins, data string
+	backend       string // URL; empty: the sample
 }
 
 // apps are the two tenants' registrations at the demo upstream.
@@ -81,11 +84,14 @@ func (d *demoRun) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	backendURL, err := background(ctx, demo.NewBackend(upURL, nil))
-	if err != nil {
-		return err
+	if d.backend == "" {
+		sample, err := background(ctx, demo.NewBackend(upURL, nil))
+		if err != nil {
+			return err
+		}
+		d.backend = sample + "/mcp"
 	}
-	file, err := d.writeConfig(front, upURL, backendURL)
+	file, err := d.writeConfig(front, upURL)
 	if err != nil {
 		return err
 	}
@@ -105,7 +111,7 @@ func (d *demoRun) runGateway(ctx context.Context, stop func(), file string, up *
 	checked := make(chan error, 1)
 	ready := func(net.Addr) {
 		if !d.check {
-			d.welcome(cfg, file)
+			d.welcome(cfg, file, upURL)
 			return
 		}
 		go func() {
@@ -192,12 +198,12 @@ tenants:
     client_id: {{.}}-app
     client_secret: {{.}}-secret
     scopes: [profile, playlists]
-    backend: "{{$.Backend}}/mcp"
+    backend: "{{$.Backend}}"
 {{- end}}
 `))
 
 // writeConfig writes the key and the config to the data folder.
-func (d *demoRun) writeConfig(front, upURL, backendURL string) (string, error) {
+func (d *demoRun) writeConfig(front, upURL string) (string, error) {
 	if err := os.MkdirAll(d.data, 0o700); err != nil {
 		return "", err
 	}
@@ -214,7 +220,7 @@ func (d *demoRun) writeConfig(front, upURL, backendURL string) (string, error) {
 	var text strings.Builder
 	err := demoConfig.Execute(&text, map[string]any{
 		"Front": front, "Data": d.data, "Plugins": d.plugins, "Upstream": upURL,
-		"UpstreamHost": strings.TrimPrefix(upURL, "http://"), "Backend": backendURL, "Tenants": demoTenants, "LogLevel": level,
+		"UpstreamHost": strings.TrimPrefix(upURL, "http://"), "Backend": d.backend, "Tenants": demoTenants, "LogLevel": level,
 	})
 	if err != nil {
 		return "", err
@@ -224,7 +230,7 @@ func (d *demoRun) writeConfig(front, upURL, backendURL string) (string, error) {
 }
 
 // welcome says what to do next.
-func (d *demoRun) welcome(cfg *config.Config, file string) {
+func (d *demoRun) welcome(cfg *config.Config, file, upURL string) {
 	first := cfg.TenantURL(demoTenants[0]) + "/mcp"
 	fmt.Fprintf(d.out, `
 Sallyport is running with two tenants:
@@ -238,13 +244,15 @@ Paste one into an MCP client, or:
 
 Expect: the client opens a browser, Sallyport asks for your consent, the demo
 upstream asks who you are (ada, grace or alan; no password), and the client
-then has the tools whoami and list_playlists, which answer for that user.
+then has the tools of the MCP server at %s,
+which answer for that user.
 
 The config it runs: %s
 The audit log:      %s
+The upstream's API: %s
 Stop with Ctrl-C.
 
-`, first, cfg.TenantURL(demoTenants[1]), first, file, cfg.Audit)
+`, first, cfg.TenantURL(demoTenants[1]), first, d.backend, file, cfg.Audit, upURL+demo.UserinfoPath)
 }
 
 // drive is the client of --check.

@@ -42,6 +42,9 @@ func TestEndToEnd(t *testing.T) {
 		{"Slack's users and bot are told apart", slackTokens},
 		{"oidc-provider never sees a token twice", oidcProvider},
 		{"fosite never sees a token twice", fosite},
+		{"the example server in TypeScript works on the user's data", exampleServer(typeScriptExample)},
+		{"the example server in Python works on the user's data", exampleServer(pythonExample)},
+		{"the example server in Go works on the user's data", exampleServer(goExample)},
 	}
 	w := newWorld(t, len(stories))
 	run(t, "go", "build", "-C", "fosite", "-o", w.fosite, ".")

@@ -29,16 +29,22 @@ type process struct {
 // first.
 func startNode(ctx context.Context, t *testing.T, script string, args ...string) *process {
 	t.Helper()
-	node, err := filepath.Abs("node/node_modules/.bin/node")
-	if err == nil {
-		_, err = os.Stat(node)
-	}
-	if err != nil {
-		t.Fatalf("this test needs what is in cmd/sallyport/e2e/node/node_modules, which `make test` installs: %v", err)
-	}
-	cmd := exec.CommandContext(ctx, node, append([]string{script}, args...)...)
+	cmd := exec.CommandContext(ctx, installed(t, "node/node_modules/.bin/node"), append([]string{script}, args...)...)
 	cmd.Dir = "node"
 	return start(t, script, cmd)
+}
+
+// installed returns the path of a program that `make test` installs here.
+func installed(t *testing.T, name string) string {
+	t.Helper()
+	program, err := filepath.Abs(name)
+	if err == nil {
+		_, err = os.Stat(program)
+	}
+	if err != nil {
+		t.Fatalf("this test needs cmd/sallyport/e2e/%s, which `make test` installs: %v", name, err)
+	}
+	return program
 }
 
 // start starts a command that ends with the test.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -82,14 +81,7 @@ func loginAndRefresh(ctx context.Context, t *testing.T, w *world, client *tsClie
 // over, whichever comes first.
 func startPython(ctx context.Context, t *testing.T, script string, args ...string) *process {
 	t.Helper()
-	python, err := filepath.Abs("python/.venv/bin/python")
-	if err == nil {
-		_, err = os.Stat(python)
-	}
-	if err != nil {
-		t.Fatalf("this test needs what is in cmd/sallyport/e2e/python/.venv, which `make test` installs: %v", err)
-	}
-	cmd := exec.CommandContext(ctx, python, append([]string{script}, args...)...)
+	cmd := exec.CommandContext(ctx, installed(t, "python/.venv/bin/python"), append([]string{script}, args...)...)
 	cmd.Dir = "python"
 	return start(t, script, cmd)
 }
