@@ -206,8 +206,9 @@ type Tenant struct {
 
 // Client is a pre-registered OAuth client.
 type Client struct {
-	// The client id. Not a URL and not starting with `sp_`: those have a
-	// meaning of their own.
+	// The client id; it does not start with `sp_`. The URL of a client's
+	// metadata document is an id as well: what is written here then counts, and
+	// the document is not fetched. Some clients' websites turn servers away.
 	ID string `koanf:"id" required:"yes" example:"inspector"`
 
 	// Name for people, on the consent page. Default: the id.

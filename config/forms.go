@@ -260,14 +260,14 @@ func checkOrigin(origin string) *problem {
 	return nil
 }
 
-// checkClientID refuses ids of the other kinds of client: a URL is a client id
-// metadata document, and what Sallyport hands out begins with sp_.
+// checkClientID refuses what Sallyport hands out, which begins with sp_. The
+// https URL of a metadata document is taken: the entry stands for the document.
 func checkClientID(id string) *problem {
 	switch {
 	case !clientForm.MatchString(id) || len(id) > 1024:
 		return &problem{"must be 1 to 1024 ASCII characters without spaces", ""}
-	case strings.HasPrefix(id, "https:") || strings.HasPrefix(id, "http:"):
-		return &problem{"must not be a URL", "a client whose id is a URL describes itself there and needs no entry"}
+	case strings.HasPrefix(id, "http:"):
+		return &problem{"must not be an http URL", "a client's document is at an https URL"}
 	case strings.HasPrefix(id, "sp_"):
 		return &problem{"must not begin with sp_", "Sallyport's own ids begin so"}
 	}

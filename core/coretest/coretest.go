@@ -278,8 +278,14 @@ func (s *Server) Form(t testing.TB, page Answer) string {
 // browser is sent.
 func (s *Server) Consent(t testing.TB, user *http.Client, tenantName string, query url.Values, decision string) *url.URL {
 	t.Helper()
-	page := s.Get(t, user, "/"+tenantName+"/authorize?"+query.Encode())
-	next := s.PostForm(t, user, "/"+tenantName+"/consent", url.Values{"request": {s.Form(t, page)}, "decision": {decision}})
+	return s.Decide(t, user, s.URL+"/"+tenantName, s.Get(t, user, "/"+tenantName+"/authorize?"+query.Encode()), decision)
+}
+
+// Decide posts the decision from an issuer's consent page and returns where the
+// browser is sent.
+func (s *Server) Decide(t testing.TB, user *http.Client, issuer string, page Answer, decision string) *url.URL {
+	t.Helper()
+	next := s.PostForm(t, user, issuer+"/consent", url.Values{"request": {s.Form(t, page)}, "decision": {decision}})
 	target := refresh.FindStringSubmatch(next.Body)
 	if next.Status != http.StatusOK || target == nil {
 		t.Fatalf("after consent: %d %s", next.Status, next.Body)

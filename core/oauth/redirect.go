@@ -118,9 +118,9 @@ type RedirectPolicy struct {
 func DefaultRedirects() RedirectPolicy {
 	return RedirectPolicy{
 		Hosts: []string{
-			"claude.ai", "claude.com", "api.smithery.ai", "chatgpt.com", "www.cursor.com",
+			"claude.ai", "claude.com", "api.smithery.ai", "connect.smithery.ai", "chatgpt.com", "www.cursor.com",
 			"vscode.dev", "insiders.vscode.dev", "grok.com", "console.x.ai", "global.consent.azure-apim.net",
-			"www.perplexity.ai", "antigravity.google",
+			"www.perplexity.ai", "enterprise.perplexity.ai", "callback.mistral.ai", "api.devin.ai", "antigravity.google",
 		},
 		URIs: []string{
 			"cursor://anysphere.cursor-mcp/oauth/callback",

@@ -128,6 +128,9 @@ func read(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) (metadata, e
 	if m.Method == "" {
 		m.Method = string(client.Basic) // the default of RFC 7591 §2
 	}
+	if m.Method == string(client.None) && slices.ContainsFunc(m.RedirectURIs, wantsSecret) {
+		m.Method = string(client.Post) // RFC 7591 §3.2.1: the server may replace what was asked for
+	}
 	if !client.Supported(client.Method(m.Method)) {
 		return m.metadata, oauth.Errorf(oauth.InvalidClientMetadata, "token_endpoint_auth_method must be one of %v", client.Methods())
 	}
@@ -156,6 +159,14 @@ func (m *metadata) checkKeys(inline bool) error {
 		return oauth.Errorf(oauth.InvalidClientMetadata, "private_key_jwt needs an https jwks_uri")
 	}
 	return nil
+}
+
+// wantsSecret knows the redirect URIs of clients that register with none and
+// stop where the answer holds no secret. Who else registers one of them gains
+// nothing: the codes go to the client it belongs to.
+func wantsSecret(redirectURI string) bool {
+	return redirectURI == "https://www.perplexity.ai/rest/connections/oauth_callback" ||
+		redirectURI == "https://enterprise.perplexity.ai/rest/connections/oauth_callback"
 }
 
 func grantTypes() []string    { return []string{"authorization_code", "refresh_token"} }
