@@ -165,6 +165,21 @@ type Tenant struct {
 	// loopback host; no slash at the end.
 	Resource string `koanf:"resource" example:"https://tools.example.com/mcp"`
 
+	// More MCP servers of this tenant, by name: `admin` is reached at the
+	// tenant's URL with `/mcp/admin`. One login is good for all of them.
+	Backends map[string]string `koanf:"backends" example:"{ admin: \"http://127.0.0.1:9001/mcp\" }"`
+
+	// Headers that backends get with every call, by name, in place of
+	// `Authorization: Bearer {token}` and `X-Sallyport-Assertion: {assertion}`.
+	// `{token}` is the upstream access token, `{assertion}` a JWT about the user
+	// that verifies at the tenant's `/.well-known/jwks.json`, `{subject}` and
+	// `{account}` are the user's id and name at the upstream (percent-encoded
+	// beyond ASCII), `{client}` the client's hash, `{scope}` what was granted,
+	// `{tenant}` this tenant's name. What clients send under these names is
+	// dropped. A header that says something of the user is left out where there
+	// is none.
+	Inject map[string]Secret `koanf:"inject" example:"{ PRIVATE-TOKEN: \"{token}\", X-Api-Key: \"${env:API_KEY}\" }"`
+
 	// MCP methods that need no token, for example `[initialize,
 	// notifications/initialized, ping, tools/list, server/discover]`. The backend
 	// gets no upstream token with them. Empty: a client has to log in before it

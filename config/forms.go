@@ -24,6 +24,9 @@ var (
 	segmentForm  = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
 	scopeForm    = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]+$`) // RFC 6749 §3.3
 	clientForm   = regexp.MustCompile(`^[\x21-\x7e]+$`)              // RFC 6749 §A.1, without the space
+	backendForm  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	headerForm   = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110 §5.6.2
+	valueForm    = regexp.MustCompile(`^([\x20-\x7a\x7c\x7e]|\{(token|assertion|subject|account|client|scope|tenant)\})+$`)
 	methodForm   = regexp.MustCompile(`^[a-z][A-Za-z0-9_/-]*$`)
 	uriForm      = regexp.MustCompile("^[^\\x00-\\x20\"<>\\\\^`{|}#\\x7f-\\x{10ffff}]+$")
 )
@@ -247,6 +250,14 @@ func checkAnonymous(method string) *problem {
 		return &problem{"must be a method of MCP", "such as tools/list"}
 	case method == "tools/call":
 		return &problem{"must not be called without a token", "list what tells clients about tools, such as tools/list"}
+	}
+	return nil
+}
+
+// checkInjected takes the template of a header's value.
+func checkInjected(value string) *problem {
+	if !valueForm.MatchString(value) || strings.TrimSpace(value) != value {
+		return &problem{"must be printable ASCII with placeholders", "they are {token}, {assertion}, {subject}, {account}, {client}, {scope} and {tenant}"}
 	}
 	return nil
 }

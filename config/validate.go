@@ -68,6 +68,7 @@ func (l *loader) checkKeys(keys []Secret) {
 func (l *loader) validateTenant(p path, t Tenant) {
 	l.check(p.child("provider"), t.Provider, checkProvider)
 	l.checkServer(p, t)
+	l.checkBackends(p, t)
 	l.checkAll(p.child("hosts"), t.Hosts, checkHost)
 	l.checkAll(p.child("scopes"), t.Scopes, checkScope)
 	l.checkAll(p.child("anonymous"), t.Anonymous, checkAnonymous)
@@ -116,6 +117,32 @@ func (l *loader) checkServer(p path, t Tenant) {
 		l.check(backend, t.Backend, checkBackend)
 	case !l.known(backend) && !l.known(resource):
 		l.fault(backend, problem{"is missing", "for example http://127.0.0.1:9000/mcp"})
+	}
+}
+
+// checkBackends checks what the gateway before the tenant at p reaches, and
+// what it says there.
+func (l *loader) checkBackends(p path, t Tenant) {
+	for _, name := range slices.Sorted(maps.Keys(t.Backends)) {
+		at := p.child("backends").child(name)
+		l.check(at, t.Backends[name], checkBackend)
+		if !backendForm.MatchString(name) {
+			l.fault(at, problem{"is no name for a backend", "use lower-case letters, digits, '_' and '-', a letter or digit first"})
+		} else if t.Backend == "" && t.Resource != "" {
+			l.fault(at, problem{"is behind no gateway", "this tenant has a resource elsewhere"})
+		}
+	}
+	seen := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(t.Inject)) {
+		at := p.child("inject").child(name)
+		l.check(at, t.Inject[name].Reveal(), checkInjected)
+		folded := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+		if !headerForm.MatchString(name) {
+			l.fault(at, problem{"is no name of a header", ""})
+		} else if seen[folded] {
+			l.fault(at, problem{"stands here in another spelling already", "letters, '-' and '_' make no difference: take one out"})
+		}
+		seen[folded] = true
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/go-chi/cors"
 
+	"github.com/sallyport/sallyport/core/assertion"
 	"github.com/sallyport/sallyport/core/authorize"
 	"github.com/sallyport/sallyport/core/callback"
 	"github.com/sallyport/sallyport/core/client"
@@ -72,7 +73,10 @@ func New(cfg Config) (*Server, error) {
 		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Now: cfg.Now},
 		&revoke.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit},
 		&introspect.Endpoint{Grants: s.grants, Audit: cfg.Audit},
-		gateway.New(s.grants, keeper, cfg.Audit, cfg.Log, cfg.BackendTransport),
+		gateway.New(gateway.Config{
+			Grants: s.grants, Keeper: keeper, Assertions: assertion.NewIssuer(cfg.Keys, cfg.Now),
+			Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport,
+		}),
 	)
 	return s, nil
 }
@@ -103,7 +107,7 @@ func (s *Server) mount(endpoints ...endpoint) {
 	for _, e := range endpoints {
 		s.routes = append(s.routes, e.Routes()...)
 	}
-	s.routes = append(s.routes, metadata.New(s.routes, tokens.GrantTypes).Routes()...)
+	s.routes = append(s.routes, metadata.New(s.routes, s.cfg.Keys, tokens.GrantTypes).Routes()...)
 
 	mux := chi.NewRouter()
 	mux.NotFound(func(w http.ResponseWriter, _ *http.Request) { notFound(w, "nothing is at this address") })

@@ -262,10 +262,8 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 		Name: name, DisplayName: c.Name, Issuer: issuer, Provider: provider, Scopes: c.Scopes, External: c.Resource,
 		Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
 	}
-	if c.Backend != "" {
-		if t.Backend, err = url.Parse(c.Backend); err != nil {
-			return nil, fmt.Errorf("tenants/%s/backend: %w", name, err)
-		}
+	if err := behind(t, c); err != nil {
+		return nil, fmt.Errorf("tenants/%s/%w", name, err)
 	}
 	if t.DisplayName == "" {
 		t.DisplayName = name
@@ -282,12 +280,36 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	t.Redirects.Hosts = append(t.Redirects.Hosts, c.Redirects.Hosts...)
 	t.Redirects.URIs = append(t.Redirects.URIs, c.Redirects.URIs...)
 	t.Redirects.AnyHTTPS = c.Redirects.AnyHTTPS
-	t.Anonymous, t.Tools, t.Origins = c.Anonymous, c.Tools, c.Origins
 	t.ClientDocuments = tenant.ClientDocuments{Off: c.CIMD == "off", Hosts: c.CIMDHosts}
 	l := &t.Lifetimes
 	l.Code, l.Access, l.ReuseWindow = c.Lifetimes.Code, c.Lifetimes.Access, c.Lifetimes.ReuseWindow
 	l.Refresh, l.Absolute = c.Lifetimes.Refresh, c.Lifetimes.Absolute
 	return t, nil
+}
+
+// behind fills in what the gateway reaches, what it says there, and to whom it
+// opens. Errors begin with the key.
+func behind(t *tenant.Tenant, c config.Tenant) (err error) {
+	if c.Backend != "" {
+		if t.Backend, err = url.Parse(c.Backend); err != nil {
+			return fmt.Errorf("backend: %w", err)
+		}
+	}
+	t.Backends = make(map[string]*url.URL, len(c.Backends))
+	for name, address := range c.Backends {
+		if t.Backends[name], err = url.Parse(address); err != nil {
+			return fmt.Errorf("backends/%s: %w", name, err)
+		}
+	}
+	for name, template := range c.Inject {
+		header, err := tenant.ParseHeader(name, template.Reveal())
+		if err != nil {
+			return fmt.Errorf("inject/%s: %w", name, err)
+		}
+		t.Inject = append(t.Inject, header)
+	}
+	t.Anonymous, t.Tools, t.Origins = c.Anonymous, c.Tools, c.Origins
+	return nil
 }
 
 func (d *deployment) provider(ctx context.Context, name, issuer string, c config.Tenant) (upstream.Provider, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
@@ -32,16 +33,21 @@ const (
 	flightTime = leaseTime + 15*time.Second
 )
 
+// ErrRejectedAgain says that a backend rejects a credential again that was
+// renewed for the same reason a moment ago. Another renewal will not help.
+var ErrRejectedAgain = errors.New("credential: rejected again soon after it was renewed")
+
 // ErrDead says that the upstream will not honour the credential again. The
 // grant is deleted by then.
 var ErrDead = errors.New("credential: the upstream ended it")
 
 // Keeper renews credentials.
 type Keeper struct {
-	grants *grant.Store
-	audit  *audit.Log
-	now    func() time.Time
-	flight singleflight.Group
+	grants   *grant.Store
+	audit    *audit.Log
+	now      func() time.Time
+	flight   singleflight.Group
+	replaced *limit.Limiter
 }
 
 // NewKeeper returns a Keeper. A nil now means time.Now.
@@ -49,7 +55,12 @@ func NewKeeper(grants *grant.Store, log *audit.Log, now func() time.Time) *Keepe
 	if now == nil {
 		now = time.Now
 	}
-	return &Keeper{grants: grants, audit: log, now: now}
+	return &Keeper{
+		grants: grants, audit: log, now: now,
+		// A backend that rejects everything would have us ask the upstream with
+		// every call.
+		replaced: limit.New(limit.Rate{Events: 1, Per: time.Minute}, 4096, now),
+	}
 }
 
 // Fresh returns a credential of the grant that is good for MinValidity. While
@@ -68,7 +79,7 @@ func (k *Keeper) Fresh(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*u
 }
 
 // Replace returns a credential other than the one the backend just rejected.
-// Errors are those of Fresh.
+// Errors are those of Fresh, and ErrRejectedAgain.
 func (k *Keeper) Replace(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
 	return k.renew(ctx, t, l)
 }
@@ -125,6 +136,11 @@ func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*ups
 			// back it ends by itself; the credential is good all the same.
 			_ = k.grants.Release(ctx, t, leased, holder)
 			return leased.Credential, nil
+		}
+		if !k.due(leased.Credential) {
+			if ok, _ := k.replaced.Allow(t.Name + "/" + l.ID); !ok {
+				return nil, errors.Join(ErrRejectedAgain, k.grants.Release(ctx, t, leased, holder))
+			}
 		}
 		cred, err := k.converse(ctx, t, leased, holder)
 		if errors.Is(err, grant.ErrLeaseLost) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -17,9 +18,12 @@ const maxBody = 1 << 20
 
 // call is one request on its way through the gateway.
 type call struct {
-	tenant *tenant.Tenant
+	tenant  *tenant.Tenant
+	backend string   // name of one of several, see tenant.BackendAt
+	to      *url.URL // its address
+	in      *http.Request
 	pass
-	in *http.Request
+	vouched http.Header // what the backend is told of the user
 
 	read     bool // the body was asked for
 	whole    bool // and body is all of it
@@ -34,6 +38,12 @@ func withCall(ctx context.Context, c *call) context.Context {
 }
 
 func callFrom(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+// vouch fills in what the backend is told.
+func (c *call) vouch(g *gate) (err error) {
+	c.vouched, err = g.vouch(c.tenant, &c.pass, c.to.Scheme+"://"+c.to.Host)
+	return err
+}
 
 // keep reads a body of at most maxBody bytes so that it can be looked into and
 // sent twice. A larger one streams through and is sent once; of one whose

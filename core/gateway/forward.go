@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -14,17 +15,16 @@ import (
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/oauth"
-	"github.com/sallyport/sallyport/core/upstream"
 )
 
 // newForwarder returns the streaming reverse proxy. One serves all tenants:
 // where a request goes and what it carries come from its call.
 func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 	return &httputil.ReverseProxy{
-		Rewrite:        rewrite,
+		Rewrite:        g.rewrite,
 		Transport:      transport,
 		FlushInterval:  -1, // every event at once
-		ModifyResponse: modifyResponse,
+		ModifyResponse: g.modifyResponse,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				return // the client went away; nobody reads an answer
@@ -42,43 +42,21 @@ func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 }
 
 // rewrite makes the backend's request out of the client's.
-func rewrite(p *httputil.ProxyRequest) {
+func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	c := callFrom(p.In.Context())
-	p.Out.URL.Scheme, p.Out.URL.Host = c.tenant.Backend.Scheme, c.tenant.Backend.Host
-	p.Out.URL.Path, p.Out.URL.RawPath = c.tenant.Backend.Path, c.tenant.Backend.RawPath
-	p.Out.Host = c.tenant.Backend.Host
-	for name := range p.Out.Header {
-		if ours(name) {
-			delete(p.Out.Header, name)
-		}
-	}
+	p.Out.URL.Scheme, p.Out.URL.Host = c.to.Scheme, c.to.Host
+	p.Out.URL.Path, p.Out.URL.RawPath = c.to.Path, c.to.RawPath
+	p.Out.Host = c.to.Host
+	g.gate.strip(p.Out.Header, c.tenant)
+	maps.Copy(p.Out.Header, c.vouched)
 	p.SetXForwarded() // RemoteAddr is the sender's, whatever proxies stand before us: see package remote
 	if c.tenant.Secure() {
 		p.Out.Header.Set("X-Forwarded-Proto", "https") // also when TLS ends at a proxy
 	}
-	p.Out.Header.Del("Cookie")
-	authorize(p.Out, c.cred)
-}
-
-// ours tells whether only we may say this to a backend: who somebody is and
-// where a request comes from. CGI and WSGI read '_' in a name as '-'.
-func ours(header string) bool {
-	name := strings.ReplaceAll(strings.ToLower(header), "_", "-")
-	return strings.HasPrefix(name, "x-sallyport-") || strings.HasPrefix(name, "x-forwarded-") || name == "forwarded" || name == "x-real-ip"
-}
-
-// authorize puts the upstream token where ours was. Without a user there is
-// none.
-func authorize(r *http.Request, cred *upstream.Credential) {
-	if cred == nil {
-		r.Header.Del("Authorization")
-		return
-	}
-	r.Header.Set("Authorization", "Bearer "+cred.AccessToken.Reveal())
 }
 
 // modifyResponse keeps the backend from speaking for the gateway.
-func modifyResponse(res *http.Response) error {
+func (g *Gateway) modifyResponse(res *http.Response) error {
 	for name := range res.Header {
 		if strings.HasPrefix(name, "Access-Control-") {
 			res.Header.Del(name)
@@ -95,9 +73,10 @@ func modifyResponse(res *http.Response) error {
 	c := callFrom(res.Request.Context())
 	if !c.anonymous() {
 		no.fault = oauth.Errorf(oauth.InvalidToken, "the connection to the upstream service has ended; log in again")
+		g.gate.audit.Record(res.Request.Context(), c.rejected(c.tenant, "backend"))
 	}
 	rec := &answer{header: http.Header{}}
-	no.write(rec, c.tenant, nil)
+	no.write(rec, c.tenant, c.backend, nil)
 	_ = res.Body.Close()
 	res.Header, res.Body, res.ContentLength = rec.header, io.NopCloser(&rec.body), int64(rec.body.Len())
 	return nil
@@ -116,8 +95,8 @@ func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 // retrier sends a call once more, with a renewed upstream token, when the
 // backend answers 401: upstreams end tokens before their time.
 type retrier struct {
-	next   http.RoundTripper
-	keeper *credential.Keeper
+	next http.RoundTripper
+	gate *gate
 }
 
 // errReplace says that the upstream token could not be replaced now. The login
@@ -130,16 +109,20 @@ func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil || res.StatusCode != http.StatusUnauthorized || !c.whole || c.anonymous() {
 		return res, err
 	}
-	cred, err := rt.keeper.Replace(r.Context(), c.tenant, c.live)
-	if errors.Is(err, credential.ErrDead) || grant.ReasonOf(err) != "" {
+	cred, err := rt.gate.keeper.Replace(r.Context(), c.tenant, c.live)
+	if errors.Is(err, credential.ErrDead) || errors.Is(err, credential.ErrRejectedAgain) || grant.ReasonOf(err) != "" {
 		return res, nil // the backend's 401 is the answer then, see modifyResponse
 	}
 	_ = res.Body.Close()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errReplace, err)
 	}
+	c.cred = cred
+	if err := c.vouch(rt.gate); err != nil {
+		return nil, err
+	}
 	again := r.Clone(r.Context())
+	maps.Copy(again.Header, c.vouched)
 	c.rewind(again)
-	authorize(again, cred)
 	return rt.next.RoundTrip(again)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/sallyport/sallyport/core/assertion"
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/grant"
@@ -17,9 +18,11 @@ import (
 // gate decides who may go on, whichever way the request then takes: through
 // the proxy, or past it after a forward-auth question.
 type gate struct {
-	grants *grant.Store
-	keeper *credential.Keeper
-	audit  *audit.Log
+	grants     *grant.Store
+	keeper     *credential.Keeper
+	assertions *assertion.Issuer
+	inject     []tenant.Header // for tenants without headers of their own
+	audit      *audit.Log
 }
 
 // facts is what the gate looks at in a request.
@@ -42,6 +45,16 @@ type pass struct {
 // anonymous tells whether nobody is behind the request.
 func (p *pass) anonymous() bool { return p.live == nil }
 
+// rejected is the audit line of a refusal, with whose request it was if p, which
+// may be nil, says so.
+func (p *pass) rejected(t *tenant.Tenant, reason string) audit.Event {
+	event := audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: reason}
+	if p != nil && !p.anonymous() {
+		event.Grant, event.Subject, event.Client = p.live.ID, p.live.Record.Subject, p.live.Record.ClientHash
+	}
+	return event
+}
+
 // decide admits a request, anonymously or as a user whose upstream credential
 // is good, or refuses it. Every error is a *refusal, and is audited unless it
 // only says that there was no token.
@@ -52,11 +65,7 @@ func (g *gate) decide(ctx context.Context, t *tenant.Tenant, f facts) (*pass, er
 	}
 	no := refuse(err)
 	if no.fault != nil {
-		event := audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: no.why()}
-		if p != nil && !p.anonymous() {
-			event.Grant, event.Subject, event.Client = p.live.ID, p.live.Record.Subject, p.live.Record.ClientHash
-		}
-		g.audit.Record(ctx, event)
+		g.audit.Record(ctx, p.rejected(t, no.why()))
 	}
 	return nil, no
 }

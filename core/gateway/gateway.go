@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sallyport/sallyport/core/assertion"
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/grant"
@@ -26,30 +28,49 @@ type Gateway struct {
 	forward http.Handler
 }
 
-// New returns a gateway. Backends are reached through transport; they are the
-// operator's own and may be anywhere, so it is not core/fetch.
-func New(grants *grant.Store, keeper *credential.Keeper, auditLog *audit.Log, log hclog.Logger, transport http.RoundTripper) *Gateway {
-	g := &Gateway{gate: &gate{grants: grants, keeper: keeper, audit: auditLog}, log: log}
-	g.forward = g.newForwarder(&retrier{next: transport, keeper: keeper})
+// Config is what a Gateway is made of. All but Audit is required.
+type Config struct {
+	Grants     *grant.Store
+	Keeper     *credential.Keeper
+	Assertions *assertion.Issuer
+	Audit      *audit.Log
+	Log        hclog.Logger
+	// Transport reaches the backends; they are the operator's own and may be
+	// anywhere, so it is not core/fetch.
+	Transport http.RoundTripper
+}
+
+// New returns a gateway.
+func New(c Config) *Gateway {
+	g := &Gateway{
+		gate: &gate{grants: c.Grants, keeper: c.Keeper, assertions: c.Assertions, inject: tenant.DefaultInject(), audit: c.Audit},
+		log:  c.Log,
+	}
+	g.forward = g.newForwarder(&retrier{next: c.Transport, gate: g.gate})
 	return g
 }
 
 // Routes returns the gateway's routes: both spellings, never a redirect
 // between them, because clients drop Authorization on redirects.
 func (g *Gateway) Routes() []tenant.Route {
-	methods := []string{http.MethodPost, http.MethodGet, http.MethodDelete}
-	return []tenant.Route{
-		{Path: tenant.MCPPath, Methods: methods, Cost: tenant.Free, Audience: tenant.MCPClients, Handle: g.serve},
-		{Path: tenant.MCPPath + "/", Methods: methods, Cost: tenant.Free, Audience: tenant.MCPClients, Handle: g.serve},
+	var routes []tenant.Route
+	for _, path := range []string{tenant.MCPPath, tenant.MCPPath + "/{backend}"} {
+		for _, spelling := range []string{path, path + "/"} {
+			routes = append(routes, tenant.Route{
+				Path: spelling, Methods: []string{http.MethodPost, http.MethodGet, http.MethodDelete},
+				Cost: tenant.Free, Audience: tenant.MCPClients, Handle: g.serve,
+			})
+		}
 	}
+	return routes
 }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	if !t.HasGateway() {
+	c := &call{tenant: t, in: r, backend: chi.URLParam(r, "backend")}
+	if c.to = t.BackendAt(c.backend); c.to == nil {
 		http.NotFound(w, r)
 		return nil
 	}
-	c := &call{tenant: t, in: r}
 	if err := g.admit(c); err != nil {
 		g.refuse(w, c, err)
 		return nil
@@ -71,7 +92,10 @@ func (g *Gateway) admit(c *call) error {
 		return err
 	}
 	c.pass = *p
-	return c.keep()
+	if err := c.keep(); err != nil {
+		return err
+	}
+	return c.vouch(g.gate)
 }
 
 // refuse answers what is not passed on. This, and not the server, is where it
@@ -86,7 +110,7 @@ func (g *Gateway) refuse(w http.ResponseWriter, c *call, err error) {
 		g.log.Error("call failed", "tenant", c.tenant.Name, "status", no.fault.StatusCode(), "error", err,
 			"request", middleware.GetReqID(c.in.Context()))
 	}
-	no.write(w, c.tenant, c.id())
+	no.write(w, c.tenant, c.backend, c.id())
 }
 
 // withoutToken refuses a stream, or the end of a session, where other things

@@ -69,11 +69,12 @@ func (r *refusal) why() string {
 	return r.reason
 }
 
-// write answers the message of that id, nil for none, with the refusal: a
+// write answers the message of that id, nil for none, to the tenant's backend
+// of that name with the refusal: a
 // challenge where a token or more scope would help, an error otherwise. A 401
 // has the body of an OAuth error: who reads it is about to log in.
-func (r *refusal) write(w http.ResponseWriter, t *tenant.Tenant, id json.RawMessage) {
-	challenge := oauth.Challenge{ResourceMetadata: t.ResourceMetadata(), Scopes: r.scopes}
+func (r *refusal) write(w http.ResponseWriter, t *tenant.Tenant, backend string, id json.RawMessage) {
+	challenge := oauth.Challenge{ResourceMetadata: t.ResourceMetadata(backend), Scopes: r.scopes}
 	if r.scopes == nil {
 		challenge.Scopes = t.Offered()
 	}

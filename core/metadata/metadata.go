@@ -7,22 +7,27 @@ package metadata
 import (
 	"net/http"
 
+	"github.com/go-chi/chi/v5"
+
+	"github.com/sallyport/sallyport/core/assertion"
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/resourceserver"
+	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // Endpoint answers the well-known paths.
 type Endpoint struct {
 	advertised []tenant.Route
+	keys       *seal.Keyring
 	grantTypes func(*tenant.Tenant) []string
 }
 
-// New returns the endpoint for a server that mounts routes and whose token
-// endpoint takes grantTypes at a tenant.
-func New(routes []tenant.Route, grantTypes func(*tenant.Tenant) []string) *Endpoint {
-	e := &Endpoint{grantTypes: grantTypes}
+// New returns the endpoint for a server that mounts routes, signs with keys and
+// whose token endpoint takes grantTypes at a tenant.
+func New(routes []tenant.Route, keys *seal.Keyring, grantTypes func(*tenant.Tenant) []string) *Endpoint {
+	e := &Endpoint{keys: keys, grantTypes: grantTypes}
 	for _, route := range routes {
 		if route.Advertise != "" {
 			e.advertised = append(e.advertised, route)
@@ -40,9 +45,10 @@ func (e *Endpoint) Routes() []tenant.Route {
 	return []tenant.Route{
 		get("/.well-known/"+oauth.ServerDocument, e.server),
 		get("/.well-known/openid-configuration", e.openid),
-		get(jwksPath, e.keys),
+		get(jwksPath, e.jwks),
 		get("/.well-known/"+oauth.ResourceDocument, rootResource),
 		get("/.well-known/"+oauth.ResourceDocument+tenant.MCPPath, mcpResource),
+		get("/.well-known/"+oauth.ResourceDocument+tenant.MCPPath+"/{backend}", mcpResource),
 	}
 }
 
@@ -60,6 +66,7 @@ func (e *Endpoint) document(t *tenant.Tenant) document {
 		"scopes_supported":                 t.Offered(),
 		// RFC 9207 §3: oauth.Target.Location never leaves iss out.
 		"authorization_response_iss_parameter_supported": true,
+		"jwks_uri": t.Issuer + jwksPath, // for whoever gets assertions
 		// Absent would mean true (OpenID Discovery §3). What is pushed comes back
 		// as a request_uri of ours; no other is fetched.
 		"request_uri_parameter_supported": false,
@@ -100,17 +107,16 @@ func (e *Endpoint) openid(w http.ResponseWriter, _ *http.Request, t *tenant.Tena
 	d := e.document(t)
 	d["subject_types_supported"] = []string{"public"}
 	d["id_token_signing_alg_values_supported"] = []string{"EdDSA"}
-	d["jwks_uri"] = t.Issuer + jwksPath
 	return oauth.WriteDocument(w, d)
 }
 
 // jwksPath is below the tenant's URL.
 const jwksPath = "/.well-known/jwks.json"
 
-// keys answers the key set (RFC 7517 §5) of what the tenant signs. Codes and
-// tokens are sealed, not signed, so there is nothing in it.
-func (e *Endpoint) keys(w http.ResponseWriter, _ *http.Request, _ *tenant.Tenant) error {
-	return oauth.WriteDocument(w, document{"keys": []any{}})
+// jwks answers the key set (RFC 7517 §5) of what the tenant signs. Codes and
+// tokens are sealed, not signed; it is for assertions.
+func (e *Endpoint) jwks(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
+	return oauth.WriteDocument(w, assertion.Keys(e.keys, t))
 }
 
 // resource describes the tenant's resource by the identifier from which the
@@ -121,9 +127,15 @@ func resource(w http.ResponseWriter, t *tenant.Tenant, identifier string) error 
 
 // mcpResource also answers for a resource that is elsewhere: the proxy in front
 // of that one hands the document on (RFC 9728 §3.3 compares the identifier with
-// the address that the client asked).
-func mcpResource(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
-	return resource(w, t, t.Resource())
+// the address that the client asked). For the same comparison each of several
+// backends has a document with its own address in it.
+func mcpResource(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
+	backend := chi.URLParam(r, "backend")
+	if backend != "" && t.BackendAt(backend) == nil {
+		http.NotFound(w, r)
+		return nil
+	}
+	return resource(w, t, t.ResourceAt(backend))
 }
 
 func rootResource(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {

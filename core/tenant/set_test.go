@@ -132,7 +132,7 @@ func TestURLs(t *testing.T) {
 		"http://127.0.0.1:8080/octo": {"http://127.0.0.1:8080/octo/mcp", "http://127.0.0.1:8080/.well-known/oauth-protected-resource/octo/mcp", "/octo"},
 	} {
 		x := make1("x", issuer)
-		if got := [3]string{x.Resource(), x.ResourceMetadata(), x.Path()}; got != want {
+		if got := [3]string{x.Resource(), x.ResourceMetadata(""), x.Path()}; got != want {
 			t.Errorf("%s: %q", issuer, got)
 		}
 		if x.Secure() != strings.HasPrefix(issuer, "https:") {

@@ -28,7 +28,11 @@ type Tenant struct {
 	Scopes      []string // what clients may ask for; the upstream is asked for the same words; none: see Offered
 	Backend     *url.URL // the MCP server behind the gateway; nil: it is not behind it, but at External
 	External    string   // URL under which clients reach an MCP server that checks tokens without the gateway
-	Clients     []Client
+	// Backends are more MCP servers of the same tenant, by the path segment
+	// below MCPPath. One login is good for all of them.
+	Backends map[string]*url.URL
+	Inject   []Header // what backends get; nil: DefaultInject
+	Clients  []Client
 	// ResourceServers may introspect and exchange the tenant's access tokens.
 	ResourceServers []ResourceServer
 	// ClientDocuments says which clients' documents are fetched.
@@ -113,16 +117,43 @@ func (t *Tenant) Resource() string {
 // server, or a proxy before it, asks about tokens itself.
 func (t *Tenant) HasGateway() bool { return t.External == "" }
 
-// Accepts tells whether a resource indicator names this tenant's resource.
-// Behind the gateway the issuer is a second spelling of it: clients that found
-// only the metadata at the tenant's root send that.
-func (t *Tenant) Accepts(resource string) bool {
-	return oauth.SameResource(resource, t.Resource()) || t.HasGateway() && oauth.SameResource(resource, t.Issuer)
+// ResourceAt is what a user pastes to reach the named one of Backends, or
+// Resource for "". It is the same resource: a token is good for all.
+func (t *Tenant) ResourceAt(backend string) string {
+	if backend == "" {
+		return t.Resource()
+	}
+	return t.Resource() + "/" + backend
 }
 
-// ResourceMetadata is the URL of the protected resource metadata.
-func (t *Tenant) ResourceMetadata() string {
-	return oauth.WellKnown(oauth.ResourceDocument, t.Resource())
+// BackendAt is the MCP server of that name, Backend for "", nil if there is
+// none.
+func (t *Tenant) BackendAt(backend string) *url.URL {
+	if backend == "" {
+		return t.Backend
+	}
+	return t.Backends[backend]
+}
+
+// Accepts tells whether a resource indicator names this tenant's resource.
+// Behind the gateway it has more spellings: the issuer, which clients send that
+// found only the metadata at the tenant's root, and the address of each of
+// Backends.
+func (t *Tenant) Accepts(resource string) bool {
+	if oauth.SameResource(resource, t.Resource()) || t.HasGateway() && oauth.SameResource(resource, t.Issuer) {
+		return true
+	}
+	for backend := range t.Backends {
+		if oauth.SameResource(resource, t.ResourceAt(backend)) {
+			return true
+		}
+	}
+	return false
+}
+
+// ResourceMetadata is the URL of the protected resource metadata of ResourceAt.
+func (t *Tenant) ResourceMetadata(backend string) string {
+	return oauth.WellKnown(oauth.ResourceDocument, t.ResourceAt(backend))
 }
 
 // AllowsOrigin tells whether scripts of a browser's origin may call the
@@ -154,6 +185,8 @@ func (t *Tenant) Path() string {
 // tenant may be without.
 func (t *Tenant) Secure() bool { return strings.HasPrefix(t.Issuer, "https://") }
 
+var segmentForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 // validate tells what is wrong with a tenant. Config checks more, and earlier,
@@ -179,6 +212,11 @@ func (t *Tenant) validate() error {
 	}
 	if u, err := url.Parse(t.External); err != nil || t.External != "" && (u.Host == "" || strings.ContainsAny(t.External, "?#")) {
 		return fmt.Errorf("tenant %s: %q is no URL of an MCP server", t.Name, t.External)
+	}
+	for name, backend := range t.Backends {
+		if !t.HasGateway() || backend == nil || !segmentForm.MatchString(name) {
+			return fmt.Errorf("tenant %s: %q is no name for a backend, has no URL, or is not behind the gateway", t.Name, name)
+		}
 	}
 	for _, s := range t.ResourceServers {
 		if s.ID == "" || s.Secret.IsZero() {

@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/sallyport/sallyport/core/tenant"
+)
+
+// headers are those a backend of the tenant gets from us.
+func (g *gate) headers(t *tenant.Tenant) []tenant.Header {
+	if t.Inject == nil {
+		return g.inject
+	}
+	return t.Inject
+}
+
+// vouch returns what a backend at origin is told of whoever was let in.
+func (g *gate) vouch(t *tenant.Tenant, p *pass, origin string) (http.Header, error) {
+	said := http.Header{}
+	for _, h := range g.headers(t) {
+		if p.anonymous() && h.Value.NeedsUser() {
+			continue
+		}
+		value, err := h.Value.Expand(func(name tenant.Placeholder) (string, error) { return g.value(name, t, p, origin) })
+		if err != nil {
+			return nil, err
+		}
+		said.Set(h.Name, value)
+	}
+	return said, nil
+}
+
+// strip takes out of a client's header what only we may say to a backend.
+func (g *gate) strip(h http.Header, t *tenant.Tenant) {
+	inject := g.headers(t)
+	for name := range h {
+		if ours(name) || slices.ContainsFunc(inject, func(i tenant.Header) bool { return tenant.SameHeader(i.Name, name) }) {
+			delete(h, name)
+		}
+	}
+}
+
+// ours tells whether a header says who somebody is or where a request comes
+// from, which is ours to say whether we do or not.
+func ours(header string) bool {
+	return tenant.SameHeader(header, "Authorization") || tenant.SameHeader(header, "Cookie") ||
+		tenant.HeaderBegins(header, "X-Sallyport-") || tenant.HeaderBegins(header, "X-Forwarded-") ||
+		tenant.SameHeader(header, "Forwarded") || tenant.SameHeader(header, "X-Real-Ip")
+}
+
+// value fills in one placeholder.
+func (g *gate) value(name tenant.Placeholder, t *tenant.Tenant, p *pass, origin string) (string, error) {
+	switch name {
+	case tenant.Token:
+		return p.cred.AccessToken.Reveal(), nil
+	case tenant.Assertion:
+		return g.assertions.Issue(t, p.live, origin)
+	case tenant.Subject:
+		return headerSafe(p.live.Record.Subject), nil
+	case tenant.Account:
+		return headerSafe(p.live.Record.AccountName), nil
+	case tenant.ClientHash:
+		return p.live.Record.ClientHash, nil
+	case tenant.Scope:
+		return strings.Join(p.live.Record.Scopes, " "), nil
+	case tenant.TenantName:
+		return t.Name, nil
+	}
+	return "", fmt.Errorf("gateway: no value for the placeholder %q", name)
+}
+
+// headerSafe writes what people and upstreams call somebody so that any header
+// can hold it: printable ASCII as it is, the rest and '%' percent-encoded.
+func headerSafe(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c > ' ' && c < 0x7f && c != '%' || c == ' ' && i > 0 && i < len(s)-1 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
