@@ -41,9 +41,9 @@ func (s *Server) notAllowed(route tenant.Route, allowed string) http.Handler {
 
 // notFound says that nothing is there. Clients try addresses in turn, and those
 // in a browser have to see that it was the wrong one.
-func notFound(w http.ResponseWriter, what string) {
+func notFound(w http.ResponseWriter, r *http.Request, what string) {
 	anyScript(w)
-	oauth.WriteJSON(w, http.StatusNotFound, map[string]string{"error": "not_found", "error_description": what})
+	oauth.WriteError(w, r, oauth.NotFound(what))
 }
 
 // unknownMethod answers methods that no path takes.

@@ -110,7 +110,7 @@ func (s *Server) mount(endpoints ...endpoint) {
 	s.routes = append(s.routes, metadata.New(s.routes, s.cfg.Keys, tokens.GrantTypes).Routes()...)
 
 	mux := chi.NewRouter()
-	mux.NotFound(func(w http.ResponseWriter, _ *http.Request) { notFound(w, "nothing is at this address") })
+	mux.NotFound(func(w http.ResponseWriter, r *http.Request) { notFound(w, r, "nothing is at this address") })
 	mux.MethodNotAllowed(unknownMethod)
 	s.mountRefusals(mux)
 	for _, route := range s.routes {
@@ -167,7 +167,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t, route, ok := s.tenants.Load().Lookup(r.Host, r.URL.Path)
 	if !ok {
 		// Also what a rebound DNS name gets: only configured hosts are served.
-		notFound(w, "no tenant at this address")
+		notFound(w, r, "no tenant at this address")
 		return
 	}
 	if t.Secure() {

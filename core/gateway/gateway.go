@@ -68,8 +68,7 @@ func (g *Gateway) Routes() []tenant.Route {
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
 	c := &call{tenant: t, in: r, backend: chi.URLParam(r, "backend")}
 	if c.to = t.BackendAt(c.backend); c.to == nil {
-		http.NotFound(w, r)
-		return nil
+		return oauth.NotFound("no MCP server is at this address")
 	}
 	if err := g.admit(c); err != nil {
 		g.refuse(w, c, err)

@@ -132,16 +132,14 @@ func resource(w http.ResponseWriter, t *tenant.Tenant, identifier string) error 
 func mcpResource(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
 	backend := chi.URLParam(r, "backend")
 	if backend != "" && t.BackendAt(backend) == nil {
-		http.NotFound(w, r)
-		return nil
+		return oauth.NotFound("no MCP server has this name")
 	}
 	return resource(w, t, t.ResourceAt(backend))
 }
 
-func rootResource(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
+func rootResource(w http.ResponseWriter, _ *http.Request, t *tenant.Tenant) error {
 	if !t.HasGateway() {
-		http.NotFound(w, r) // the issuer is no second name of a resource elsewhere
-		return nil
+		return oauth.NotFound("the resource is elsewhere") // and the issuer no second name of it
 	}
 	return resource(w, t, t.Issuer)
 }

@@ -44,6 +44,11 @@ func TooMany(what string, wait time.Duration) *Error {
 	}
 }
 
+// NotFound says that nothing is at an address. Clients try addresses in turn.
+func NotFound(what string) *Error {
+	return &Error{Code: "not_found", Status: http.StatusNotFound, Description: what}
+}
+
 // Error is for the log.
 func (e *Error) Error() string {
 	s := string(e.Code) + ": " + e.Description
