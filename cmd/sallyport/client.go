@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/config"
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/fetch"
-	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
@@ -32,7 +30,7 @@ func clientBlockCommand(sys system) *cobra.Command {
 		Long: "Block makes a client id unknown at one tenant, wherever the client comes from:\n" +
 			"the configuration, a registration, or the URL of its metadata document. Its\n" +
 			"logins are refused from then on, and its grants end, access tokens included.\n" +
-			"A bolt store has one process at a time: stop the server first.",
+			needsServerStopped,
 		Example: "  sallyport client block -c sallyport.yaml music https://client.example/metadata.json",
 		Args:    cobra.ExactArgs(2),
 	}
@@ -42,7 +40,7 @@ func clientBlockCommand(sys system) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ended, err := blockClient(cmd.Context(), cfg, args[0], args[1])
+		ended, err := blockClient(cmd.Context(), cfg, sys, args[0], args[1])
 		if err != nil {
 			return err
 		}
@@ -54,25 +52,22 @@ func clientBlockCommand(sys system) *cobra.Command {
 
 // blockClient writes the record before it ends the grants, so that none is
 // made in between that stays. It returns how many it ended.
-func blockClient(ctx context.Context, cfg *config.Config, tenantName, id string) (ended int, err error) {
-	if _, ok := cfg.Tenants[tenantName]; !ok {
-		return 0, fmt.Errorf("the configuration has no tenant %q", tenantName)
+func blockClient(ctx context.Context, cfg *config.Config, sys system, tenantName, id string) (ended int, err error) {
+	if err := checkTenant(cfg, tenantName); err != nil {
+		return 0, err
 	}
 	if id == "" {
 		return 0, errors.New("the client id is empty")
 	}
-	keys, err := openKeys(cfg.Keys)
-	if err != nil {
-		return 0, err
-	}
-	d := &deployment{cfg: cfg, log: hclog.NewNullLogger()}
-	if err := d.openStore(ctx); err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, d.close()) }()
-	clients := client.NewRegistry(client.Config{Keys: keys, Store: d.store, Fetch: fetch.New(fetch.Config{})})
-	if err := clients.Block(ctx, &tenant.Tenant{Name: tenantName}, id, blockedFor); err != nil {
-		return 0, err
-	}
-	return grant.NewStore(d.store, keys, nil).DeleteClient(ctx, tenantName, id)
+	err = withRecords(ctx, cfg, sys, func(r *records) error {
+		clients := client.NewRegistry(client.Config{Keys: r.keys, Store: r.store, Fetch: fetch.New(fetch.Config{})})
+		if err := clients.Block(ctx, &tenant.Tenant{Name: tenantName}, id, blockedFor); err != nil {
+			return err
+		}
+		all, err := r.grants.DeleteClient(ctx, tenantName, id)
+		r.ended(ctx, tenantName, all...)
+		ended = len(all)
+		return err
+	})
+	return ended, err
 }

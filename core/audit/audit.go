@@ -35,7 +35,7 @@ const (
 	Exchanged      Action = "token_exchanged" // a resource server got the upstream token
 	TokenRefused   Action = "token_refused"   // at the token endpoint
 	Revoked        Action = "token_revoked"
-	Ended          Action = "grant_ended"        // by its user, on the connections page
+	Ended          Action = "grant_ended"        // by its user, on the connections page, or by an operator
 	RevokeRefused  Action = "revocation_refused" // nothing was revoked; unknown tokens get a good answer all the same
 	Limited        Action = "rate_limited"       // requests one too many; at most a line a minute for each sender and tenant
 	Rejected       Action = "access_rejected"

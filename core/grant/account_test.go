@@ -215,7 +215,7 @@ func TestFullIndexDropsEndedGrantsFirst(t *testing.T) {
 	for range maxListed - 1 {
 		h.clock.advance(time.Second)
 		g := h.loginAs(t, "ada", clientID)
-		if err := h.Delete(t.Context(), h.t.Name, g.Grant.ID); err != nil {
+		if _, err := h.Delete(t.Context(), h.t.Name, g.Grant.ID); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -138,7 +138,7 @@ func follow(t *testing.T, seed uint64, seen map[string]int) bool {
 			h.clock.advance([]time.Duration{time.Second, time.Minute, 3 * time.Minute, 7 * time.Hour, 8 * 24 * time.Hour}[r.IntN(5)])
 			continue
 		default:
-			if err := h.Delete(t.Context(), h.t.Name, id); err != nil {
+			if _, err := h.Delete(t.Context(), h.t.Name, id); err != nil && ReasonOf(err) != Gone {
 				t.Errorf("delete: %v", err)
 			}
 			m.state = "gone"

@@ -27,7 +27,7 @@ func TestRevoke(t *testing.T) {
 			return k.Access
 		}, string(Expired)},
 		"gone": {clientID, func(t *testing.T, h *harness, k *Tokens) string {
-			if err := h.Delete(t.Context(), h.t.Name, k.Grant.ID); err != nil {
+			if _, err := h.Delete(t.Context(), h.t.Name, k.Grant.ID); err != nil {
 				t.Fatal(err)
 			}
 			return k.Access

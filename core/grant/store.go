@@ -181,21 +181,6 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 	return s.issue(t, tok, rec), nil
 }
 
-// Delete ends a grant, whatever its state. The credential in it is lost for
-// good: nobody else has a copy.
-func (s *Store) Delete(ctx context.Context, tenantName, id string) error {
-	return s.records.Delete(ctx, tenantName, id)
-}
-
-// DeleteAll ends every grant of a tenant and returns how many there were.
-func (s *Store) DeleteAll(ctx context.Context, tenantName string) (n int, err error) {
-	err = s.records.IDs(ctx, tenantName, func(id string) error {
-		n++
-		return s.records.Delete(ctx, tenantName, id)
-	})
-	return n, err
-}
-
 // update changes the record of a token; a record that is not there is a
 // refusal.
 func (s *Store) update(ctx context.Context, t *tenant.Tenant, tok token, f func(*Record) (time.Duration, error)) (Record, error) {

@@ -112,7 +112,7 @@ func TestWhatThisProcessChangesIsSeenAtOnce(t *testing.T) {
 			_, err := h.Revoke(t.Context(), h.t, k.Refresh, clientID)
 			return err
 		},
-		"delete":     func(h *harness, k *Tokens) error { return h.Delete(t.Context(), h.t.Name, k.Grant.ID) },
+		"delete":     func(h *harness, k *Tokens) error { _, err := h.Delete(t.Context(), h.t.Name, k.Grant.ID); return err },
 		"delete all": func(h *harness, _ *Tokens) error { _, err := h.DeleteAll(t.Context(), h.t.Name); return err },
 		"client": func(h *harness, _ *Tokens) error {
 			_, err := h.DeleteClient(t.Context(), h.t.Name, clientID)
@@ -183,8 +183,8 @@ func TestProcessThatRemembersNothingAnnounces(t *testing.T) {
 	tokens := h.login(t)
 	h.mustVerify(t, tokens.Access)
 	command := NewStore(h.driver, h.keys, h.clock.now)
-	if n, err := command.DeleteClient(t.Context(), h.t.Name, clientID); n != 1 || err != nil {
-		t.Fatal(n, err)
+	if ended, err := command.DeleteClient(t.Context(), h.t.Name, clientID); len(ended) != 1 || err != nil {
+		t.Fatal(ended, err)
 	}
 	if _, err := h.Verify(t.Context(), h.t, tokens.Access); ReasonOf(err) != Gone {
 		t.Errorf("afterwards: %v", err)
