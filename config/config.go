@@ -68,6 +68,11 @@ type Server struct {
 	// Required unless every tenant has a url.
 	URL string `koanf:"url" example:"https://{tenant}.mcp.example.com"`
 
+	// Redirect URI of the tenants with `callback: shared`, for an upstream whose
+	// app takes only one. It is below no tenant and does nothing but send each
+	// answer on to the tenant that it is for.
+	CallbackURL string `koanf:"callback_url" example:"https://mcp.example.com/callback"`
+
 	// Networks of the proxies before Sallyport, in CIDR form. What they say in
 	// X-Forwarded-For is where a request comes from: for limits, and for the
 	// MCP server behind the gateway. Nothing else a proxy says counts. Empty:
@@ -134,6 +139,10 @@ type Tenant struct {
 	// Settings of the provider, handed to it as they are. The provider says
 	// which there are; no place for secrets.
 	Settings map[string]any `koanf:"settings" example:"{ host: github.example.com }"`
+
+	// Redirect URI registered at the upstream: the tenant's own, which is its
+	// URL and `/callback`, or server/callback_url, which tenants share.
+	Callback string `koanf:"callback" default:"own" oneof:"own shared"`
 
 	// Hosts, `host` or `host:port`, that the provider may ask for this tenant,
 	// of those that its plugin declares. Empty: all of them.
@@ -322,4 +331,13 @@ func (c *Config) TenantURL(name string) string {
 		return t.URL
 	}
 	return strings.Replace(c.Server.URL, tenantPlaceholder, name, 1)
+}
+
+// SharedCallback returns server/callback_url if it is the named tenant's
+// redirect URI, and nothing if that is the tenant's own.
+func (c *Config) SharedCallback(name string) string {
+	if c.Tenants[name].Callback != "shared" {
+		return ""
+	}
+	return c.Server.CallbackURL
 }

@@ -121,6 +121,15 @@ func checkIssuer(issuer string) *problem {
 	return nil
 }
 
+// checkCallbackURL checks the callback that tenants share.
+func checkCallbackURL(callback string) *problem {
+	u, what := parseURL(callback)
+	if what == nil && u.Path == "" {
+		return &problem{"has no path", "for example https://mcp.example.com/callback"}
+	}
+	return checkIssuer(callback)
+}
+
 // checkBackend checks the URL of an MCP server.
 func checkBackend(backend string) *problem {
 	_, what := parseURL(backend)

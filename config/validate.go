@@ -200,6 +200,25 @@ func (l *loader) validateURLs(c *Config, names []string) {
 		}
 	}
 	l.checkDistinct(c, names)
+	l.checkCallback(c, names)
+}
+
+// checkCallback checks the callback that tenants share. Below a tenant it would
+// hide a path of that tenant's.
+func (l *loader) checkCallback(c *Config, names []string) {
+	at := path{"server", "callback_url"}
+	shared := c.Server.CallbackURL
+	if shared != "" {
+		l.check(at, shared, checkCallbackURL)
+	}
+	for _, name := range names {
+		if c.Tenants[name].Callback == "shared" && shared == "" {
+			l.fault(path{"tenants", name, "callback"}, problem{"is shared, and there is no server/callback_url", "for example https://mcp.example.com/callback"})
+		}
+		if issuer := c.TenantURL(name); issuer != "" && (shared == issuer || strings.HasPrefix(shared, issuer+"/")) {
+			l.fault(at, problem{"is below tenant " + printable(name), "take a path, or a host, that is no tenant's"})
+		}
+	}
 }
 
 // checkDistinct compares hosts and paths: a request shows no scheme, and may

@@ -164,7 +164,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.hurry(w, r)
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
-	t, route, ok := s.tenants.Load().Lookup(r.Host, r.URL.Path)
+	tenants := s.tenants.Load()
+	if sharing := tenants.Sharing(r.Host, r.URL.Path); sharing != nil {
+		s.requestID(s.recover(s.shared(sharing))).ServeHTTP(w, r)
+		return
+	}
+	t, route, ok := tenants.Lookup(r.Host, r.URL.Path)
 	if !ok {
 		// Also what a rebound DNS name gets: only configured hosts are served.
 		notFound(w, r, "no tenant at this address")
@@ -179,6 +184,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	below := r.WithContext(ctx)
 	below.RemoteAddr = s.sender(r) // from here on it is not the proxy's
 	s.requestID(s.recover(s.mux)).ServeHTTP(w, below)
+}
+
+// shared is the one address that is below no tenant and therefore not in the
+// list.
+func (s *Server) shared(sharing map[string]*tenant.Tenant) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := callback.Dispatch(w, r, sharing); err != nil {
+			s.pages.Fault(w, r, nil, err)
+		}
+	})
 }
 
 // requestID gives every request an id, which audit lines, log lines and error

@@ -17,8 +17,8 @@ import (
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
 	"github.com/sallyport/sallyport/config"
-	"github.com/sallyport/sallyport/core/callback"
 	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
 )
 
 func demoCommand(sys system) *cobra.Command {
@@ -151,7 +151,7 @@ func (d *demoRun) startUpstream(ctx context.Context, front string) (*demo.Upstre
 	for _, name := range demoTenants {
 		cfg.Apps = append(cfg.Apps, demo.App{
 			ID: name + "-app", Secret: name + "-secret", Name: "Sallyport " + name,
-			RedirectURI: "http://" + front + "/" + name + callback.Path,
+			RedirectURI: "http://" + front + "/" + name + tenant.CallbackPath,
 		})
 	}
 	up := demo.NewUpstream(cfg)

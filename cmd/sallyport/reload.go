@@ -204,7 +204,8 @@ func compareTenants(before, after *config.Config) (added, removed, changed []str
 		switch {
 		case !there:
 			added = append(added, name)
-		case !reflect.DeepEqual(old, after.Tenants[name]), before.TenantURL(name) != after.TenantURL(name):
+		case !reflect.DeepEqual(old, after.Tenants[name]), before.TenantURL(name) != after.TenantURL(name),
+			before.SharedCallback(name) != after.SharedCallback(name):
 			changed = append(changed, name)
 		}
 	}

@@ -78,7 +78,7 @@ func cmdUpstream(ts *testscript.TestScript, neg bool, args []string) {
 // cmdLogin is an MCP client and a person. The server listens on a port of its
 // own choice, which is behind localhost:80 here as behind a proxy.
 func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) == 2, "login URL NAME")
+	usage(ts, false, len(args) == 2, "[!] login URL NAME")
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address == "localhost:80" {
 			address = ts.Getenv("FRONT")
@@ -89,8 +89,15 @@ func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client, err := demo.Connect(ctx, args[0], demo.NewBrowser(demo.SignIn(args[1]), transport), demo.Options{Transport: transport})
+	if neg && err != nil {
+		fmt.Fprintln(ts.Stderr(), err)
+		return
+	}
 	ts.Check(err)
 	defer func() { _ = client.Close() }()
+	if neg {
+		ts.Fatalf("%s logged in", args[1])
+	}
 	who, err := client.Whoami(ctx)
 	ts.Check(err)
 	fmt.Fprintf(ts.Stdout(), "%s %s\n", who.Sub, who.Name)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,6 @@ import (
 	"github.com/sallyport/sallyport/config"
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/audit"
-	"github.com/sallyport/sallyport/core/callback"
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/oauth"
@@ -254,12 +254,13 @@ func (d *deployment) tenants(ctx context.Context) (*tenant.Set, error) {
 
 func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (*tenant.Tenant, error) {
 	issuer := d.cfg.TenantURL(name)
-	provider, err := d.provider(ctx, name, issuer, c)
+	shared := d.cfg.SharedCallback(name)
+	provider, err := d.provider(ctx, name, cmp.Or(shared, issuer+tenant.CallbackPath), c)
 	if err != nil {
 		return nil, fmt.Errorf("tenants/%s: %w", name, err)
 	}
 	t := &tenant.Tenant{
-		Name: name, DisplayName: c.Name, Issuer: issuer, Provider: provider, Scopes: c.Scopes, External: c.Resource,
+		Name: name, DisplayName: c.Name, Issuer: issuer, Provider: provider, Scopes: c.Scopes, External: c.Resource, SharedCallback: shared,
 		Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
 	}
 	if err := behind(t, c); err != nil {
@@ -312,10 +313,10 @@ func behind(t *tenant.Tenant, c config.Tenant) (err error) {
 	return nil
 }
 
-func (d *deployment) provider(ctx context.Context, name, issuer string, c config.Tenant) (upstream.Provider, error) {
+func (d *deployment) provider(ctx context.Context, name, redirectURI string, c config.Tenant) (upstream.Provider, error) {
 	p, err := d.host.Bind(ctx, c.Provider, plugins.Binding{
 		Tenant: name, Settings: c.Settings, ClientID: c.ClientID, ClientSecret: seal.NewSecret(c.ClientSecret.Reveal()),
-		ClientKey: seal.NewSecret(c.ClientKey.Reveal()), Hosts: c.Hosts, RedirectURI: issuer + callback.Path,
+		ClientKey: seal.NewSecret(c.ClientKey.Reveal()), Hosts: c.Hosts, RedirectURI: redirectURI,
 	})
 	if errors.Is(err, plugins.ErrNotFound) {
 		return nil, fmt.Errorf("provider: %w; plugins/dir: %s", err, d.cfg.Plugins.Dir)

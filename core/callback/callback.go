@@ -21,9 +21,6 @@ import (
 	"github.com/sallyport/sallyport/core/upstream"
 )
 
-// Path is the redirect URI to register at the upstream, below the tenant's URL.
-const Path = "/callback"
-
 // Endpoint answers /callback.
 type Endpoint struct {
 	Clients  *client.Registry
@@ -35,7 +32,7 @@ type Endpoint struct {
 
 // Routes returns the endpoint's routes.
 func (e *Endpoint) Routes() []tenant.Route {
-	return []tenant.Route{{Path: Path, Methods: []string{http.MethodGet}, Cost: tenant.Login, Audience: tenant.People, Handle: e.callback}}
+	return []tenant.Route{{Path: tenant.CallbackPath, Methods: []string{http.MethodGet}, Cost: tenant.Login, Audience: tenant.People, Handle: e.callback}}
 }
 
 func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {

@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -74,6 +75,10 @@ func New(t testing.TB, options ...Option) *Server {
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(front.Close)
 	s.URL = front.URL
+	// Whatever a tenant's host is called, it is here.
+	s.transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, front.Listener.Addr().String())
+	}
 	s.Fake.Login = front.URL + "/upstream-login"
 	s.Backend = httptest.NewServer(http.HandlerFunc(echo))
 	t.Cleanup(s.Backend.Close)
@@ -113,6 +118,9 @@ func New(t testing.TB, options ...Option) *Server {
 	handler = s.Core
 	return s
 }
+
+// At is the URL of a tenant.
+func (s *Server) At(tenantName string) string { return s.Core.Tenants().Get(tenantName).Issuer }
 
 // Now is the server's clock.
 func (s *Server) Now() time.Time {
@@ -214,7 +222,7 @@ func (s *Server) PostJSON(t testing.TB, target, body string) Answer {
 // Call posts an MCP message with a bearer token, which may be empty.
 func (s *Server) Call(t testing.TB, tenantName, token string) Answer {
 	t.Helper()
-	req := s.request(t, http.MethodPost, "/"+tenantName+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`))
+	req := s.request(t, http.MethodPost, s.At(tenantName)+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call"}`))
 	req.Header.Set("Content-Type", "application/json")
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
@@ -243,7 +251,7 @@ func (s *Server) Register(t testing.TB, tenantName string, redirectURIs ...strin
 	body, _ := json.Marshal(map[string]any{
 		"client_name": "Test Client", "redirect_uris": redirectURIs, "token_endpoint_auth_method": "none",
 	})
-	a := s.PostJSON(t, "/"+tenantName+"/register", string(body))
+	a := s.PostJSON(t, s.At(tenantName)+"/register", string(body))
 	if a.Status != http.StatusCreated {
 		t.Fatalf("register: %d %s", a.Status, a.Body)
 	}
@@ -278,7 +286,7 @@ func (s *Server) Form(t testing.TB, page Answer) string {
 // browser is sent.
 func (s *Server) Consent(t testing.TB, user *http.Client, tenantName string, query url.Values, decision string) *url.URL {
 	t.Helper()
-	return s.Decide(t, user, s.URL+"/"+tenantName, s.Get(t, user, "/"+tenantName+"/authorize?"+query.Encode()), decision)
+	return s.Decide(t, user, s.At(tenantName), s.Get(t, user, s.At(tenantName)+"/authorize?"+query.Encode()), decision)
 }
 
 // Decide posts the decision from an issuer's consent page and returns where the
@@ -302,7 +310,7 @@ func (s *Server) Decide(t testing.TB, user *http.Client, issuer string, page Ans
 func (s *Server) Code(t testing.TB, user *http.Client, tenantName string, query url.Values, account string) url.Values {
 	t.Helper()
 	atUpstream := s.Consent(t, user, tenantName, query, "approve")
-	back := s.Get(t, user, "/"+tenantName+"/callback?"+url.Values{"code": {account}, "state": atUpstream.Query()["state"]}.Encode())
+	back := s.Get(t, user, s.At(tenantName)+"/callback?"+url.Values{"code": {account}, "state": atUpstream.Query()["state"]}.Encode())
 	_, answer := back.Location(t)
 	return answer
 }

@@ -9,8 +9,11 @@ import (
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
-// Of returns what a page shows of t.
+// Of returns what a page shows of t, which is nil on a page of no tenant's.
 func Of(t *tenant.Tenant) Tenant {
+	if t == nil {
+		return Tenant{}
+	}
 	return Tenant{
 		Name: t.DisplayName, UpstreamName: t.Provider.Describe().DisplayName,
 		ConnectionsURL: t.Issuer + tenant.ConnectionsPath,

@@ -12,12 +12,12 @@ type cookie string
 
 const (
 	formCookie    cookie = "sp_form"  // one a browser
-	browserCookie cookie = "sp_tx_"   // one a login: the start of its state follows
+	browserCookie cookie = "sp_tx_"   // one a login: the start of its id follows
 	visitorCookie cookie = "sp_user_" // one a tenant, whose name follows
 )
 
-// start is the part of a state that tells the cookies of logins apart.
-func start(state string) string { return state[:min(len(state), 12)] }
+// start is the part of a session's id that tells the cookies of logins apart.
+func start(id string) string { return id[:min(len(id), 12)] }
 
 // name of the cookie with what follows the kind. With the __Host- prefix no
 // neighbouring host can plant one (RFC 6265bis §4.1.3.2); it needs https,

@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/core/oauth"
@@ -63,7 +64,6 @@ type Store struct {
 
 // record is the session as it is stored.
 type record struct {
-	Tenant  string  `json:"tenant"`
 	Request Request `json:"request"`
 	SignIn  bool    `json:"sign_in,omitempty"`
 	// Verifier answers the upstream's PKCE challenge, Browser is the hash of
@@ -113,34 +113,43 @@ func (s *Store) SignIn(ctx context.Context, w http.ResponseWriter, t *tenant.Ten
 
 // begin stores a session, binds it to this browser by a cookie of its own and
 // lets the provider say where the user logs in. The state for the upstream
-// names the session.
+// names the session and its tenant.
 func (s *Store) begin(ctx context.Context, w http.ResponseWriter, t *tenant.Tenant, rec record) (string, error) {
 	var challenge oauth.CodeChallenge
 	if t.Provider.Describe().PKCE {
 		rec.Verifier = seal.RandomID(32) // 43 characters, RFC 7636 §4.1
 		challenge = oauth.ChallengeOf(rec.Verifier)
 	}
-	state, browser := seal.RandomID(32), seal.RandomID(32)
-	rec.Tenant, rec.Browser = t.Name, hash(browser)
-	if err := s.records.Create(ctx, "", state, rec, t.Lifetimes.Session); err != nil {
+	id, browser := seal.RandomID(32), seal.RandomID(32)
+	rec.Browser = hash(browser)
+	if err := s.records.Create(ctx, t.Name, id, rec, t.Lifetimes.Session); err != nil {
 		return "", oauth.Unavailable(err)
 	}
-	browserCookie.set(w, t, start(state), browser, t.Lifetimes.Session)
+	browserCookie.set(w, t, start(id), browser, t.Lifetimes.Session)
 	return t.Provider.Authorize(ctx, upstream.AuthorizeRequest{
-		State: state, Scopes: rec.Request.Scopes, CodeChallenge: string(challenge), Prompt: rec.Request.Prompt,
+		State: t.Name + "." + id, Scopes: rec.Request.Scopes, CodeChallenge: string(challenge), Prompt: rec.Request.Prompt,
 	})
 }
 
-// Take ends the session that state names and returns it. A browser without the
-// cookie burns nothing; one with the wrong cookie, or a callback at another
-// tenant, ends the session without using it.
+// TenantOf returns the name of the tenant that a state was made for, or what
+// somebody put in its place. It says where to bring an answer, no more: Take
+// decides.
+func TenantOf(state string) string { return state[:max(strings.LastIndexByte(state, '.'), 0)] }
+
+// Take ends the session that state names and returns it. A callback at another
+// tenant and a browser without the cookie burn nothing; one with the wrong
+// cookie ends the session without using it.
 func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request, t *tenant.Tenant, state string) (Session, error) {
-	browser := browserCookie.read(r, t, start(state))
+	if TenantOf(state) != t.Name { // mix-up: an answer for one tenant brought to another
+		return Session{}, ErrGone
+	}
+	id := state[len(t.Name)+1:]
+	browser := browserCookie.read(r, t, start(id))
 	if browser == "" {
 		return Session{}, ErrBrowser
 	}
-	browserCookie.remove(w, t, start(state))
-	rec, err := s.records.Take(ctx, "", state)
+	browserCookie.remove(w, t, start(id))
+	rec, err := s.records.Take(ctx, t.Name, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrName), errors.Is(err, store.ErrUnreadable):
 		// Unreadable: the key it was sealed with is gone. Trying again cannot help.
@@ -149,8 +158,6 @@ func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return Session{}, oauth.Unavailable(err)
 	case subtle.ConstantTimeCompare([]byte(rec.Browser), []byte(hash(browser))) != 1:
 		return Session{}, ErrBrowser
-	case rec.Tenant != t.Name: // mix-up: an answer for one tenant brought to another
-		return Session{}, ErrGone
 	}
 	return Session{Request: rec.Request, SignIn: rec.SignIn, Verifier: seal.NewSecret(rec.Verifier)}, nil
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -80,10 +81,12 @@ func (h *harness) form(t *testing.T, b browser) string {
 	return text
 }
 
-func (h *harness) begin(t *testing.T, b browser) string {
+func (h *harness) begin(t *testing.T, b browser) string { return h.beginAt(t, b, h.music) }
+
+func (h *harness) beginAt(t *testing.T, b browser, at *tenant.Tenant) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	location, err := h.Login(t.Context(), w, h.music, request)
+	location, err := h.Login(t.Context(), w, at, request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,12 +180,8 @@ func TestSessionEndsOnMisuse(t *testing.T) {
 		want   error
 	}{
 		"wrong cookie": {func(b browser, state string) error {
-			return h.take(t, browser{browserCookie.name(h.music, start(state)): "guess"}, h.music, state)
+			return h.take(t, browser{browserCookie.name(h.music, start(idOf(state))): "guess"}, h.music, state)
 		}, ErrBrowser},
-		"another tenant": {func(b browser, state string) error {
-			clone := browser{browserCookie.name(h.music, start(state)): b[browserCookie.name(h.music, start(state))]}
-			return h.take(t, clone, at("octo", "https://mcp.example/octo"), state)
-		}, ErrGone},
 	} {
 		b := browser{}
 		state := h.begin(t, b)
@@ -199,13 +198,47 @@ func TestSessionEndsOnMisuse(t *testing.T) {
 	if err := h.take(t, b, h.music, state); !errors.Is(err, ErrGone) {
 		t.Errorf("too late: %v", err)
 	}
-	for _, odd := range []string{"", "x", "../../grant/music/1", "a=b; c", strings.Repeat("s", 5000)} {
+	for _, odd := range []string{"", "x", "music.", ".music", "music..", "music.x", "../../grant/music/1", "a=b; c", strings.Repeat("s", 5000)} {
 		b := browser{"__Host-sp_tx_" + odd[:min(len(odd), 12)]: "guess"}
 		if err := h.take(t, b, h.music, odd); !errors.Is(err, ErrGone) && !errors.Is(err, ErrBrowser) {
 			t.Errorf("state %.20q: %v", odd, err)
 		}
 	}
 }
+
+func TestStateBringsAnAnswerToItsTenantOnly(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	dotted := at("music.live", "https://mcp.example/live")
+	for _, of := range []*tenant.Tenant{h.music, dotted} {
+		b := browser{}
+		state := h.beginAt(t, b, of)
+		if TenantOf(state) != of.Name {
+			t.Fatalf("%s: state %s", of.Name, state)
+		}
+		for _, other := range []*tenant.Tenant{at("octo", "https://mcp.example/octo"), h.music, dotted} {
+			if other == of {
+				continue
+			}
+			for _, brought := range []string{state, idOf(state), other.Name + "." + idOf(state)} {
+				if err := h.take(t, maps.Clone(b), other, brought); !errors.Is(err, ErrGone) {
+					t.Errorf("%s at %s: %v", brought, other.Name, err)
+				}
+			}
+		}
+		if err := h.take(t, b, of, state); err != nil {
+			t.Errorf("%s afterwards, where it belongs: %v", of.Name, err)
+		}
+	}
+	for state, want := range map[string]string{"": "", ".": "", "x": "", ".x": "", "a.b": "a", "a.b.c": "a.b", "a.": "a"} {
+		if got := TenantOf(state); got != want {
+			t.Errorf("the tenant of %q is %q", state, got)
+		}
+	}
+}
+
+// idOf is the part of a state that names the session.
+func idOf(state string) string { return state[strings.LastIndexByte(state, '.')+1:] }
 
 func TestStoreFailureIs503AndKeepsNothingBack(t *testing.T) {
 	t.Parallel()
@@ -240,7 +273,7 @@ func TestCookies(t *testing.T) {
 		}
 		state := stateOf(t, location)
 		cookies := w.Result().Cookies()
-		if len(cookies) != 2 || !strings.HasSuffix(cookies[1].Name, state[:12]) {
+		if len(cookies) != 2 || !strings.HasSuffix(cookies[1].Name, "_"+start(idOf(state))) {
 			t.Fatalf("cookies %v", cookies)
 		}
 		for _, c := range cookies {

@@ -45,9 +45,11 @@ func (p Accounts) Admits(a upstream.Account) (ok bool, why string) {
 }
 
 func (p Accounts) namesEmail(email string) bool {
-	local, domain, ok := strings.Cut(email, "@")
-	if !ok || local == "" || domain == "" || strings.Contains(domain, "@") {
-		return false // "x@evil.example"@good.example, quoted or not, is read in more than one way
+	// From the first @ on: an address with two of them, which is read in more
+	// than one way, has a domain that nobody lists.
+	local, domain, _ := strings.Cut(email, "@")
+	if local == "" {
+		return false
 	}
 	return slices.ContainsFunc(p.Emails, func(e string) bool { return sameFold(e, email) }) ||
 		slices.ContainsFunc(p.Domains, func(d string) bool { return sameFold(d, domain) })

@@ -11,13 +11,14 @@ import (
 // costs one map access per path segment, whatever the number of tenants.
 type Set struct {
 	byName map[string]*Tenant
-	byURL  map[string]*Tenant // host ‖ path of the issuer
-	depth  int                // most path segments an issuer has
+	byURL  map[string]*Tenant            // host ‖ path of the issuer
+	depth  int                           // most path segments an issuer has
+	shared map[string]map[string]*Tenant // host ‖ path of a shared callback, then by name
 }
 
 // NewSet checks the tenants and returns them as a Set, or every fault found.
 func NewSet(tenants ...*Tenant) (*Set, error) {
-	s := &Set{byName: map[string]*Tenant{}, byURL: map[string]*Tenant{}}
+	s := &Set{byName: map[string]*Tenant{}, byURL: map[string]*Tenant{}, shared: map[string]map[string]*Tenant{}}
 	var faults []error
 	for _, t := range tenants {
 		if err := t.validate(); err != nil {
@@ -35,10 +36,42 @@ func NewSet(tenants ...*Tenant) (*Set, error) {
 		s.byName[t.Name], s.byURL[key] = t, t
 		s.depth = max(s.depth, strings.Count(u.Path, "/"))
 	}
+	for _, t := range tenants {
+		if err := s.share(t); err != nil {
+			faults = append(faults, err)
+		}
+	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
 	return s, nil
+}
+
+// share adds a tenant's shared callback, if it has one.
+func (s *Set) share(t *Tenant) error {
+	if t.SharedCallback == "" {
+		return nil
+	}
+	u, err := url.Parse(t.SharedCallback)
+	if err != nil || u.Host == "" || len(u.Path) < 2 || strings.ContainsAny(t.SharedCallback, "?#") {
+		return fmt.Errorf("tenant %s: %q is no URL with a path that could be a shared callback", t.Name, t.SharedCallback)
+	}
+	if below, _, ok := s.Lookup(u.Host, u.Path); ok {
+		// It would hide a path of that tenant.
+		return fmt.Errorf("tenant %s: the shared callback %s is below tenant %s", t.Name, t.SharedCallback, below.Name)
+	}
+	key := bareHost(u.Host) + u.Path
+	if s.shared[key] == nil {
+		s.shared[key] = map[string]*Tenant{}
+	}
+	s.shared[key][t.Name] = t
+	return nil
+}
+
+// Sharing returns the tenants, by name, that share the callback at host and
+// path: nil, unless some do.
+func (s *Set) Sharing(host, path string) map[string]*Tenant {
+	return s.shared[bareHost(strings.ToLower(host))+path]
 }
 
 // Len is the number of tenants.

@@ -78,6 +78,38 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+func TestSharing(t *testing.T) {
+	t.Parallel()
+	shared := func(name, issuer, callback string) *Tenant {
+		t := make1(name, issuer)
+		t.SharedCallback = callback
+		return t
+	}
+	s, err := NewSet(
+		shared("a", "https://a.example", "https://login.example:443/callback"), shared("b", "https://b.example", "https://login.example/callback"),
+		shared("c", "https://mcp.example/c", "https://mcp.example/back"), make1("d", "https://d.example"),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for address, want := range map[[2]string]int{
+		{"login.example", "/callback"}: 2, {"LOGIN.example:443", "/callback"}: 2, {"mcp.example", "/back"}: 1, {"login.example", "/Callback"}: 0,
+		{"login.example", "/callback/"}: 0, {"login.example", "/"}: 0, {"mcp.example", "/callback"}: 0, {"d.example", "/callback"}: 0, {"", ""}: 0,
+	} {
+		if got := s.Sharing(address[0], address[1]); len(got) != want || want == 0 && got != nil {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+	for name, bad := range map[string]string{
+		"a tenant's callback": "https://a.example/callback", "below another": "https://b.example/x", "a tenant's URL": "https://mcp.example/c",
+		"its query": "https://login.example/callback?x", "its fragment": "https://login.example/callback#x", "no path": "https://login.example", "the root": "https://login.example/", "no host": "/callback",
+	} {
+		if _, err := NewSet(shared("a", "https://a.example", bad), make1("b", "https://b.example"), make1("c", "https://mcp.example/c")); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
 func TestNewSetReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	one := func(change func(*Tenant)) *Tenant {

@@ -37,9 +37,12 @@ type Tenant struct {
 	ResourceServers []ResourceServer
 	// ClientDocuments says which clients' documents are fetched.
 	ClientDocuments ClientDocuments
-	Redirects       oauth.RedirectPolicy
-	Accounts        Accounts
-	Lifetimes       Lifetimes
+	// SharedCallback is the redirect URI registered at the upstream, if it is not
+	// Callback but an address that several tenants share.
+	SharedCallback string
+	Redirects      oauth.RedirectPolicy
+	Accounts       Accounts
+	Lifetimes      Lifetimes
 	// Anonymous are the MCP methods that need no token. None: all do.
 	Anonymous []string
 	// Tools are the scopes a tool needs, of those offered, by the tool's name.
@@ -103,6 +106,14 @@ const MCPPath = "/mcp"
 // ConnectionsPath is where users of every tenant see and end what they
 // connected, below its issuer.
 const ConnectionsPath = "/connections"
+
+// CallbackPath is where every tenant takes the upstream's answer, below its
+// issuer.
+const CallbackPath = "/callback"
+
+// Callback is the URL that takes the upstream's answer. It is the tenant's own,
+// whatever is registered at the upstream: the tenant's cookies reach no other.
+func (t *Tenant) Callback() string { return t.Issuer + CallbackPath }
 
 // Resource is the identifier of the tenant's protected resource (RFC 9728
 // §1.2): the URL that a user pastes into a client.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
 	"github.com/sallyport/sallyport/core/audit"
-	"github.com/sallyport/sallyport/core/callback"
 )
 
 // tamperer is the transport of a browser that does to the request for the
@@ -27,7 +26,7 @@ type tamperer struct {
 
 // RoundTrip implements http.RoundTripper.
 func (m *tamperer) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !strings.HasSuffix(r.URL.Path, callback.Path) {
+	if !strings.HasSuffix(r.URL.Path, "/callback") {
 		return direct.Transport.RoundTrip(r)
 	}
 	m.mu.Lock()

@@ -18,7 +18,6 @@ import (
 	"text/template"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
-	"github.com/sallyport/sallyport/core/callback"
 	"github.com/sallyport/sallyport/core/seal"
 )
 
@@ -118,7 +117,7 @@ func startJudged(t *testing.T, g *gateway, tenants []judged) {
 	t.Helper()
 	var apps []demo.App
 	for _, j := range tenants {
-		apps = append(apps, demo.App{ID: j.Name, Secret: secret, Name: "Sallyport", RedirectURI: j.Issuer + callback.Path})
+		apps = append(apps, demo.App{ID: j.Name, Secret: secret, Name: "Sallyport", RedirectURI: j.Issuer + "/callback"})
 	}
 	upstream := httptest.NewServer(demo.NewUpstream(demo.UpstreamConfig{Apps: apps}))
 	t.Cleanup(upstream.Close)

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
-	"github.com/sallyport/sallyport/core/callback"
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
 
@@ -87,7 +86,7 @@ func (s site) tenantURL(name string) string { return "http://" + s.front + "/" +
 func (s site) mcpURL(name string) string { return s.tenantURL(name) + "/mcp" }
 
 // callback is the redirect URI that the named tenant's upstream has to know.
-func (s site) callback(name string) string { return s.tenantURL(name) + callback.Path }
+func (s site) callback(name string) string { return s.tenantURL(name) + "/callback" }
 
 func newWorld(t *testing.T, stories int) *world {
 	t.Helper()
