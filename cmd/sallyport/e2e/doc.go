@@ -2,8 +2,9 @@
 // its own, between parts that nobody here wrote. The clients are the official
 // MCP SDKs, the upstreams stand behind compiled providers, the store is a bolt
 // file or a real Redis. They prove that a login works, with an upstream as lax
-// as emulate's GitHub and Slack and as strict as oidc-provider and fosite, and
-// what of it survives a restart, an outage and a new plugin. The MCP project's
+// as emulate's GitHub and Slack and as strict as oidc-provider and fosite, that
+// each SDK finds back by itself after whatever ends its tokens, and what of a
+// login survives a restart, an outage and a new plugin. The MCP project's
 // conformance tool judges the authorization server, and the gateway by the
 // difference that it makes to a reference server.
 //

@@ -22,14 +22,11 @@ const patience = time.Minute
 // TestEndToEnd tells all stories, at the same time: each has a Sallyport of its own,
 // and the binary, the plugins and the upstream are the same for all.
 func TestEndToEnd(t *testing.T) {
-	stories := []struct {
+	type story struct {
 		name string
 		tell func(context.Context, *testing.T, *world, site)
-	}{
-		{"the Go SDK logs in and calls", goClient},
-		{"the TypeScript SDK logs in, calls and refreshes", typeScriptClient},
-		{"the TypeScript SDK v2 logs in again when its grant is gone", typeScriptV2Client},
-		{"the Python SDK logs in, calls and refreshes", pythonClient},
+	}
+	stories := []story{
 		{"a login on bolt outlives restarts", func(ctx context.Context, t *testing.T, w *world, s site) {
 			restarts(ctx, t, w, s, boltStore(t))
 		}},
@@ -45,7 +42,11 @@ func TestEndToEnd(t *testing.T) {
 		{"the example server in Python works on the user's data", exampleServer(pythonExample)},
 		{"the example server in Go works on the user's data", exampleServer(goExample)},
 	}
+	for _, s := range sdks() {
+		stories = append(stories, story{s.name, clientOf(s)})
+	}
 	w := newWorld(t, len(stories))
+	t.Cleanup(func() { t.Logf("clients on the SDKs\n%s", w.matrix.String()) }) // when all stories are told
 	run(t, "go", "build", "-C", "fosite", "-o", w.fosite, ".")
 	for i, story := range stories {
 		t.Run(story.name, func(t *testing.T) {
@@ -67,6 +68,7 @@ type world struct {
 	backend  string // URL of an MCP server that works on its API
 	user     demo.Profile
 	sites    []site
+	matrix   matrix
 }
 
 // site is where one story's Sallyport is, and its app at the upstream, which

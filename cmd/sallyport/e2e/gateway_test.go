@@ -25,12 +25,13 @@ const octo = "octo"
 // tenant is one in the config of a Sallyport here.
 type tenant struct {
 	Name, Provider string
-	Settings       string // YAML
-	App            string // client id
-	Secret         string // of the app
-	Scopes         string // YAML
-	Upstream       string // URL; its host becomes a private host
-	Backend        string // URL without the path
+	Settings       string   // YAML
+	App            string   // client id
+	Secret         string   // of the app
+	Scopes         string   // YAML
+	Tools          []string // scopes that whoami needs
+	Upstream       string   // URL; its host becomes a private host
+	Backend        string   // URL without the path
 }
 
 // gateway is a running `sallyport serve` on files of its own.
@@ -107,6 +108,7 @@ tenants:
     client_id: "{{.App}}"
     client_secret: "{{.Secret}}"
     scopes: {{.Scopes}}
+    tools: { {{if .Tools}}whoami: [{{range .Tools}}{{.}}, {{end}}]{{end}} }
     backend: "{{.Backend}}/mcp"
 {{end}}`))
 

@@ -4,16 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
 )
 
 // process is a program at work, such as a script of the folder node. It ends
@@ -101,61 +97,4 @@ func startEmulate(t *testing.T, service string, seed map[string]any) string {
 	address := p.url(t)
 	go func() { _, _ = io.Copy(io.Discard, p.out) }() // it logs there
 	return address
-}
-
-// tsClient is client.mjs with a browser.
-type tsClient struct {
-	*process
-	browser *demo.Browser
-	tenant  string // URL
-	logins  int    // times it sent the person to log in
-}
-
-// tsAnswer is one line of client.mjs.
-type tsAnswer struct {
-	Authorize    string // it wants a login at this URL, and the rest is empty
-	Tools        []string
-	Whoami       demo.Profile
-	AccessToken  string
-	RefreshToken string
-}
-
-// do has the client carry out a command, and the browser a login if one is
-// asked for.
-func (c *tsClient) do(ctx context.Context, command string) (tsAnswer, error) {
-	line := command
-	for {
-		var a tsAnswer
-		if _, err := fmt.Fprintln(c.in, line); err != nil {
-			return a, fmt.Errorf("client.mjs: %s: %w", command, err)
-		}
-		text, err := c.out.ReadBytes('\n')
-		if err == nil {
-			err = json.Unmarshal(text, &a)
-		}
-		if err != nil {
-			return a, fmt.Errorf("client.mjs: %s: %w", command, err)
-		}
-		if a.Authorize == "" {
-			return a, nil
-		}
-		c.logins++
-		if line, err = c.logIn(ctx, a.Authorize); err != nil {
-			return a, err
-		}
-	}
-}
-
-// logIn returns the URL with the authorization response.
-func (c *tsClient) logIn(ctx context.Context, authorize string) (string, error) {
-	final, err := c.browser.Visit(ctx, authorize, func(u *url.URL) bool {
-		return u.Scheme+"://"+u.Host+u.Path == demo.CallbackURL
-	})
-	if err != nil {
-		return "", err
-	}
-	if iss := final.Query().Get("iss"); iss != c.tenant { // RFC 9207 §2.4; the SDK does not look
-		return "", fmt.Errorf("expected iss %q in the authorization response, got %q", c.tenant, iss)
-	}
-	return final.String(), nil
 }

@@ -3,8 +3,8 @@
 //
 //   node client-v2.mjs MCP-URL REDIRECT-URI
 //
-// Commands and answers are those of client.mjs. It has what client.mjs has not:
-// the SDK compares iss and the issuer, and may drop credentials that have died.
+// Commands and answers are those of client.mjs. This SDK compares iss and the
+// issuer as well.
 import { createInterface } from 'node:readline';
 import { Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 
@@ -69,6 +69,7 @@ async function callWithLogin() {
 for (let line = await input.next(); !line.done; line = await input.next()) {
   if (line.value === 'refresh') kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
   const seen = await callWithLogin();
-  say({ ...seen, accessToken: kept.tokens.access_token, refreshToken: kept.tokens.refresh_token });
+  const { access_token: accessToken, refresh_token: refreshToken, scope } = kept.tokens;
+  say({ ...seen, clientId: kept.client.client_id, accessToken, refreshToken, scope });
 }
 await client?.close();

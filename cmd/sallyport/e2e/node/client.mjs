@@ -3,7 +3,7 @@
 //   node client.mjs MCP-URL REDIRECT-URI
 //
 // It reads commands from standard input, one a line, and answers each with a
-// line of JSON, {tools, whoami, accessToken, refreshToken}:
+// line of JSON, {tools, whoami, clientId, accessToken, refreshToken, scope, refusals}:
 //
 //   call    list the tools and call whoami
 //   refresh the same, with an access token that has gone bad
@@ -13,7 +13,7 @@
 import { createInterface } from 'node:readline';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { UnauthorizedError } from '@modelcontextprotocol/sdk/client/auth.js';
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { StreamableHTTPClientTransport, StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 
 const [url, redirectUrl] = process.argv.slice(2);
 const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
@@ -38,6 +38,10 @@ const provider = {
   redirectToAuthorization: (authorize) => say({ authorize }),
   saveCodeVerifier: (verifier) => { kept.verifier = verifier; },
   codeVerifier: () => kept.verifier,
+  invalidateCredentials: (what) => {
+    const names = { client: ['client'], tokens: ['tokens'], verifier: ['verifier'] };
+    for (const name of names[what] ?? Object.keys(kept)) delete kept[name];
+  },
 };
 
 let transport, client;
@@ -56,11 +60,18 @@ async function call() {
 }
 
 // The server may ask for a token when the client connects or only when it
-// calls, so a login may be due anywhere.
+// calls, so a login may be due anywhere. Where the tokens have too little scope
+// the SDK refreshes, which gives no more, and gives up; without tokens it asks.
+let refusals = 0;
 async function callWithLogin() {
   try {
     return await call();
   } catch (error) {
+    if (error instanceof StreamableHTTPError && error.code === 403 && kept.tokens) {
+      refusals += 1;
+      delete kept.tokens;
+      return callWithLogin();
+    }
     if (!(error instanceof UnauthorizedError)) throw error;
   }
   const answer = new URL((await input.next()).value).searchParams;
@@ -71,8 +82,10 @@ async function callWithLogin() {
 }
 
 for (let line = await input.next(); !line.done; line = await input.next()) {
+  refusals = 0;
   if (line.value === 'refresh') kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
   const seen = await callWithLogin();
-  say({ ...seen, accessToken: kept.tokens.access_token, refreshToken: kept.tokens.refresh_token });
+  const { access_token: accessToken, refresh_token: refreshToken, scope } = kept.tokens;
+  say({ ...seen, clientId: kept.client.client_id, accessToken, refreshToken, scope, refusals });
 }
 await client?.close();

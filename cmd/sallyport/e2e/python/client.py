@@ -78,8 +78,10 @@ async def main(url, redirect_uri):
                 say({
                     "tools": [tool.name for tool in tools],
                     "whoami": result.structured_content,
+                    "clientId": kept.client.client_id,
                     "accessToken": kept.tokens.access_token,
                     "refreshToken": kept.tokens.refresh_token,
+                    "scope": kept.tokens.scope,
                 })
                 command = await read()
 

@@ -182,6 +182,28 @@ func (c *Client) Refresh(ctx context.Context) (*oauth2.Token, error) {
 	return c.tokens.refresh(ctx)
 }
 
+// Expire makes the access token look expired, so that the next call refreshes.
+func (c *Client) Expire() {
+	c.tokens.mu.Lock()
+	defer c.tokens.mu.Unlock()
+	if c.tokens.current != nil {
+		expired := *c.tokens.current
+		expired.Expiry = time.Unix(1, 0)
+		c.tokens.current = &expired
+	}
+}
+
+// ClientID returns the id the client has at the server, empty before it is
+// logged in.
+func (c *Client) ClientID() string {
+	c.tokens.mu.Lock()
+	defer c.tokens.mu.Unlock()
+	if c.tokens.config == nil {
+		return ""
+	}
+	return c.tokens.config.ClientID
+}
+
 // tokenSource holds the client's tokens where they can be seen and refreshed
 // early; the SDK's own source shows neither.
 type tokenSource struct {
