@@ -28,10 +28,10 @@ plugins: need-rust build ## build every provider into plugins/dist
 
 ##@ Prove
 .PHONY: test race conformance pages lint fuzz check bench
-test: need-redis need-node need-python need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
+test: need-redis need-strace need-node need-python need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
 	$(GO) test ./...
 
-race: need-redis need-node need-python need-chromium plugins ## the same with the race detector
+race: need-redis need-strace need-node need-python need-chromium plugins ## the same with the race detector
 	$(GO) test -race ./...
 
 conformance: need-node ## the MCP project's conformance tool against the authorization server and the gateway
@@ -64,7 +64,10 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-node need-python need-venv need-rust need-chromium
+.PHONY: need-redis need-strace need-node need-python need-venv need-rust need-chromium
+need-strace:
+	@command -v strace >/dev/null || $(call install,strace)
+
 need-redis: need-venv
 	@command -v redis-server >/dev/null || $(call install,redis-server)
 	@$(call venv,$(SERVERS),--no-deps)

@@ -13,25 +13,18 @@ package bolt
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/sallyport/sallyport/core/store"
 )
 
 const (
-	lockTimeout = time.Second // how long Open waits for another process to let go of the file
-	maxKey      = 1024        // bytes
-	scanPage    = 256         // keys that Scan reads in one transaction
+	maxKey   = 1024 // bytes
+	scanPage = 256  // keys that Scan reads in one transaction
 )
 
 var (
@@ -61,8 +54,8 @@ type Driver struct {
 
 var _ store.Driver = (*Driver)(nil)
 
-// Open opens or creates the file. It fails within about a second if another
-// process holds it. Errors name the file and what would be right.
+// Open opens or creates the file. It fails within about a second, with ErrHeld,
+// if another process holds it. Errors name the file and what would be right.
 func Open(ctx context.Context, c Config) (*Driver, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -83,49 +76,6 @@ func Open(ctx context.Context, c Config) (*Driver, error) {
 	d.running.Go(d.write)
 	d.running.Go(d.sweep)
 	return d, nil
-}
-
-func open(path string) (*bbolt.DB, error) {
-	if path == "" {
-		return nil, errors.New("no file named; give the path of the store's file, such as /var/lib/sallyport/state.db")
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("the folder of %s cannot be made: %w; name a folder this user may write to", path, err)
-	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: lockTimeout,
-		// The default freelist is searched page by page, which a store that
-		// deletes as much as it writes would feel first.
-		FreelistType: bbolt.FreelistMapType,
-	})
-	if err != nil {
-		return nil, explain(path, err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{records, expiry} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(explain(path, err), db.Close())
-	}
-	return db, nil
-}
-
-func explain(path string, err error) error {
-	switch {
-	case errors.Is(err, bbolterrors.ErrTimeout):
-		return fmt.Errorf("%s is held by another sallyport process: stop that one, or give this one a file of its own (or a Redis to share)", path)
-	case errors.Is(err, bbolterrors.ErrInvalid), errors.Is(err, bbolterrors.ErrVersionMismatch), errors.Is(err, bbolterrors.ErrChecksum):
-		return fmt.Errorf("%s is not a store file: %w; name one that sallyport wrote, or one that does not exist yet", path, err)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s may not be read and written by this user: %w; it should belong to this user with mode 0600", path, err)
-	default:
-		return fmt.Errorf("%s cannot be opened: %w; it should be a regular file on a local disk", path, err)
-	}
 }
 
 // Get implements store.Driver.
@@ -250,7 +200,7 @@ func (d *Driver) Close() error { return d.close() }
 
 // live splits what the records bucket holds, and tells whether it counts.
 func live(stored []byte, now time.Time) (value []byte, ok bool) {
-	if len(stored) < 8 || now.UnixMilli() >= int64(binary.BigEndian.Uint64(stored)) {
+	if len(stored) < 8 || now.UnixMilli() >= expires(stored).UnixMilli() {
 		return nil, false
 	}
 	return stored[8:], true

@@ -2,7 +2,6 @@ package bolt
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -18,36 +18,6 @@ import (
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
-
-// childEnv makes the test binary the other process of a test: its value is the
-// file to open.
-const childEnv = "SALLYPORT_BOLT_TEST_FILE"
-
-func TestMain(m *testing.M) {
-	if path := os.Getenv(childEnv); path != "" {
-		os.Exit(child(path))
-	}
-	os.Exit(m.Run())
-}
-
-// child opens the file and writes a key after the other, and prints the number
-// of each as soon as it is acknowledged, until it is killed.
-func child(path string) int {
-	d, err := Open(context.Background(), Config{Path: path})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	for n := 0; ; n++ {
-		if err := d.Swap(context.Background(), fmt.Sprint("k", n), nil, fmt.Append(nil, n), time.Hour); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		if _, err := fmt.Println(n); err != nil {
-			return 1
-		}
-	}
-}
 
 func TestDriver(t *testing.T) {
 	c := newClock()
@@ -106,14 +76,17 @@ func TestSurvivesCrash(t *testing.T) {
 
 func TestSecondProcessIsRefused(t *testing.T) {
 	path := newPath(t)
-	_, lines := startChild(t, path)
+	other, lines := startChild(t, path)
 	if !lines.Scan() {
 		t.Fatal("the other process does not open the file")
 	}
 	before := time.Now()
 	_, err := Open(t.Context(), Config{Path: path})
-	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "another sallyport process") {
+	if !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), path) {
 		t.Errorf("Open = %v; want an error that names the file and the other process", err)
+	}
+	if pid := fmt.Sprintf("(pid %d)", other.Process.Pid); runtime.GOOS == "linux" && !strings.Contains(err.Error(), pid) {
+		t.Errorf("Open = %v; want %s in it", err, pid)
 	}
 	if took := time.Since(before); took > 10*time.Second {
 		t.Errorf("Open took %v to refuse", took)
@@ -150,6 +123,7 @@ func TestOpenErrorsNameTheFile(t *testing.T) {
 	for _, c := range []struct{ name, path, want string }{
 		{"a text", file("text", strings.Repeat("listen: 8080\n", 1000)), "is not a store file"},
 		{"a few bytes", file("short", "x"), "is not a store file"},
+		{"a copy that was cut off", cutOff(t, filepath.Join(dir, "cut")), "it ends after"},
 		{"a folder", dir, "should be a regular file"},
 		{"below a file", filepath.Join(file("plain", ""), "state.db"), "name a folder"},
 		{"no name", "", "give the path"},
@@ -161,6 +135,25 @@ func TestOpenErrorsNameTheFile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cutOff makes a store of some records and leaves its first half.
+func cutOff(t *testing.T, path string) string {
+	t.Helper()
+	d, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 100 {
+		swap(t, d, fmt.Sprint("k", n), nil, strings.Repeat("v", 4096), time.Hour)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 200<<10); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestKeysOfBadLength(t *testing.T) {

@@ -135,6 +135,13 @@ func useAll(ctx context.Context, d *Driver) error {
 	if err := d.Scan(ctx, "", func(string) error { return nil }); err != nil {
 		return err
 	}
+	// Something has to be there to be exported.
+	if err := d.Swap(ctx, "exported", nil, []byte("v"), time.Hour); err != nil && !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	if err := d.Export(ctx, func(store.Record) error { return nil }); err != nil {
+		return err
+	}
 	ctx, stop := context.WithTimeout(ctx, 20*time.Second)
 	defer stop()
 	var announced error

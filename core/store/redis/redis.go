@@ -222,16 +222,15 @@ func (noRetry) NoRetry() bool { return true }
 func (d *Driver) Scan(ctx context.Context, prefix string, f func(key string) error) error {
 	var mu sync.Mutex
 	var stopped error // what f returned to end the scan
-	visit := func(key string) error {
+	err := d.pages(ctx, prefix, func(keys []string) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if stopped == nil {
-			stopped = f(key)
+		for _, key := range keys {
+			if stopped == nil {
+				stopped = f(strings.TrimPrefix(key, d.prefix))
+			}
 		}
 		return stopped
-	}
-	err := d.eachMaster(ctx, func(ctx context.Context, master redis.Cmdable) error {
-		return d.scan(ctx, master, prefix, visit)
 	})
 	if stopped != nil {
 		return stopped
@@ -242,31 +241,31 @@ func (d *Driver) Scan(ctx context.Context, prefix string, f func(key string) err
 	return nil
 }
 
-// eachMaster calls f for the server, or concurrently for the masters of a
-// cluster, and returns the first error.
-func (d *Driver) eachMaster(ctx context.Context, f func(context.Context, redis.Cmdable) error) error {
-	if cluster, ok := d.client.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return f(ctx, master) })
-	}
-	return f(ctx, d.client)
-}
-
-func (d *Driver) scan(ctx context.Context, master redis.Cmdable, prefix string, visit func(key string) error) error {
+// pages calls visit with the server's own names of the keys with a prefix, page
+// by page: of the server, or concurrently of all masters of a cluster. It
+// returns the first error.
+func (d *Driver) pages(ctx context.Context, prefix string, visit func(keys []string) error) error {
 	pattern := literal.Replace(d.prefix+prefix) + "*"
-	for cursor := uint64(0); ; {
-		keys, next, err := master.Scan(ctx, cursor, pattern, scanPage).Result()
-		if err != nil {
-			return err
-		}
-		for _, key := range keys {
-			if err := visit(strings.TrimPrefix(key, d.prefix)); err != nil {
+	walk := func(ctx context.Context, server redis.Cmdable) error {
+		for cursor := uint64(0); ; {
+			keys, next, err := server.Scan(ctx, cursor, pattern, scanPage).Result()
+			if err != nil {
 				return err
 			}
-		}
-		if cursor = next; cursor == 0 {
-			return nil
+			if len(keys) > 0 {
+				if err := visit(keys); err != nil {
+					return err
+				}
+			}
+			if cursor = next; cursor == 0 {
+				return nil
+			}
 		}
 	}
+	if cluster, ok := d.client.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return walk(ctx, master) })
+	}
+	return walk(ctx, d.client)
 }
 
 // literal escapes what a pattern of Redis gives a meaning to.

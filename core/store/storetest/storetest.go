@@ -1,6 +1,6 @@
 // Package storetest holds what every store.Driver has to pass: a conformance
-// suite that takes the comments of the interface sentence by sentence, and a
-// contention suite that races its operations. It also starts real Redis
+// suite that takes the comments of the interface sentence by sentence, a
+// contention suite that races its operations, and one of whole copies. It also starts real Redis
 // servers for tests. Tests of one engine's own properties stay beside the
 // engine.
 package storetest
@@ -23,7 +23,7 @@ type Engine struct {
 	Advance func(d time.Duration)
 }
 
-// Run runs both suites.
+// Run runs the suites.
 func Run(t *testing.T, e Engine) {
 	for _, s := range []struct {
 		name  string
@@ -32,6 +32,7 @@ func Run(t *testing.T, e Engine) {
 		{"conformance", conformance},
 		{"expiry", expiry},
 		{"contention", contention},
+		{"copying", copying},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			for _, c := range s.tests {
