@@ -33,6 +33,7 @@ import (
 	"github.com/sallyport/sallyport/core/register"
 	"github.com/sallyport/sallyport/core/revoke"
 	"github.com/sallyport/sallyport/core/session"
+	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/tokens"
 )
@@ -42,6 +43,7 @@ type Server struct {
 	cfg     Config
 	tenants atomic.Pointer[tenant.Set]
 	grants  *grant.Store
+	forget  []func(key string) // what other processes changed
 	pages   *pages.Pages
 	mux     http.Handler
 	limits  *limits
@@ -59,7 +61,8 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now).Remember(cfg.CacheTTL), limits: newLimits(cfg)}
 	s.tenants.Store(cfg.Tenants)
 
-	clients := client.NewRegistry(client.Config{Keys: cfg.Keys, Store: cfg.Store, Fetch: cfg.Fetch, Now: cfg.Now})
+	clients := client.NewRegistry(client.Config{Keys: cfg.Keys, Store: cfg.Store, Fetch: cfg.Fetch, Now: cfg.Now, CacheTTL: cfg.CacheTTL})
+	s.forget = []func(key string){s.grants.Forget, clients.Forget}
 	sessions := session.NewStore(cfg.Store, cfg.Keys, cfg.Now)
 	keeper := credential.NewKeeper(s.grants, cfg.Audit, cfg.Now)
 
@@ -85,11 +88,15 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) Grants() *grant.Store { return s.grants }
 
 // Follow hears, until ctx ends, which grants other processes on the same store
-// end. Without it they count here for CacheTTL longer.
+// end and which clients they block. Without it that counts here up to CacheTTL
+// later.
 func (s *Server) Follow(ctx context.Context) {
-	s.grants.Follow(ctx, func(err error) {
+	if s.cfg.CacheTTL == 0 {
+		return
+	}
+	store.Follow(ctx, s.cfg.Store, func(err error) {
 		s.cfg.Log.Warn("what other processes end is noticed late", "by", s.cfg.CacheTTL, "error", err)
-	})
+	}, s.forget...)
 }
 
 // Tenants returns the tenants served now.

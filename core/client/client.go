@@ -82,6 +82,9 @@ type Config struct {
 	Store store.Driver     // blocked clients and used assertions; nothing else
 	Fetch *fetch.Client    // for metadata documents and key sets
 	Now   func() time.Time // nil: time.Now
+	// CacheTTL is for how long it is remembered whether a client is blocked. A
+	// block by this process, or one that Forget is told of, counts at once.
+	CacheTTL time.Duration
 }
 
 // Registry finds clients and makes new ones. It is safe for concurrent use.
@@ -105,7 +108,7 @@ func NewRegistry(cfg Config) *Registry {
 	return &Registry{
 		keys:      cfg.Keys,
 		now:       cfg.Now,
-		blocked:   store.NewCollection[block](cfg.Store, cfg.Keys, "blocked"),
+		blocked:   store.NewCollection[block](cfg.Store, cfg.Keys, "blocked").Remember(cfg.CacheTTL, cfg.Now),
 		used:      store.NewCollection[usedAssertion](cfg.Store, cfg.Keys, "jti"),
 		limits:    limits,
 		private:   cfg.Fetch.Private,
@@ -113,6 +116,9 @@ func NewRegistry(cfg Config) *Registry {
 		keySets:   newCache("key set", cfg.Fetch, limits, cfg.Now, maxKeySet, 256, parseKeySet),
 	}
 }
+
+// Forget is for store.Follow.
+func (g *Registry) Forget(key string) { g.blocked.Forget(key) }
 
 // Find returns the client with that id. ErrUnknown says that there is none or
 // that it is blocked; every other error is an *oauth.Error fit for the client:

@@ -26,6 +26,7 @@ func (g *Registry) Block(ctx context.Context, t *tenant.Tenant, id string, lasts
 	if err != nil && !errors.Is(err, store.ErrConflict) {
 		return oauth.Unavailable(err)
 	}
+	g.blocked.Announce(ctx, t.Name, grant.HashClient(id))
 	return nil
 }
 

@@ -40,9 +40,6 @@ const (
 	// let a grant live: a tenant's own lifetimes may be made longer after the
 	// index was written, and refreshing does not write it again.
 	accountLife = 11 * 365 * 24 * time.Hour
-	// enrolments bounds how often a login starts over, because its user's first
-	// index was made or deleted under it.
-	enrolments = 8
 )
 
 // Summary is a grant as its user sees it. Nothing in it is secret, and reading
@@ -60,32 +57,27 @@ type Summary struct {
 }
 
 // enroll adds a grant that is about to be stored to its account's index.
-func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, subject, id string, codeEnds time.Time) (err error) {
-	at, add := shortHash(subject), listed{ID: id, Code: codeEnds.Unix()}
-	fresh := account{Grants: []listed{add}}
-	for range enrolments {
-		_, err = s.accounts.Update(ctx, t.Name, at, func(a *account) (time.Duration, error) {
-			if len(a.Grants) >= maxListed {
-				if err := s.makeRoom(ctx, t, subject, a); err != nil {
-					return 0, err
-				}
+func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, subject, id string, codeEnds time.Time) error {
+	at, partial := shortHash(subject), false
+	add := func(a *account) (time.Duration, error) {
+		if len(a.Grants) >= maxListed {
+			if err := s.makeRoom(ctx, t, subject, a); err != nil {
+				return 0, err
 			}
-			a.Grants = append(a.Grants, add)
-			return accountLife, nil
-		})
-		switch {
-		case errors.Is(err, store.ErrUnreadable): // sealed with a key that is gone
-			fresh.Partial = true
-			if err = s.accounts.Delete(ctx, t.Name, at); err != nil {
-				return err
-			}
-		case !errors.Is(err, store.ErrNotFound):
-			return err
 		}
-		if err = s.accounts.Create(ctx, t.Name, at, fresh, accountLife); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
+		a.Grants = append(a.Grants, listed{ID: id, Code: codeEnds.Unix()})
+		a.Partial = a.Partial || partial
+		return accountLife, nil
 	}
+	_, err := s.accounts.Upsert(ctx, t.Name, at, add)
+	if !errors.Is(err, store.ErrUnreadable) {
+		return err
+	}
+	partial = true // it was sealed with a key that is gone
+	if err := s.accounts.Delete(ctx, t.Name, at); err != nil {
+		return err
+	}
+	_, err = s.accounts.Upsert(ctx, t.Name, at, add)
 	return err
 }
 

@@ -124,7 +124,7 @@ func TestIndexCostsALoginTwoOperationsAndARefreshNone(t *testing.T) {
 		return nil
 	})
 	tokens := h.loginAs(t, "ada", clientID)
-	if want := []string{"get account", "swap account", "swap grant", "swap grant"}; !slices.Equal(ops, want) {
+	if want := []string{"swap account", "swap account", "swap grant", "swap grant"}; !slices.Equal(ops, want) {
 		t.Errorf("a login: %v, want %v", ops, want)
 	}
 	ops = nil

@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/core/coretest/memory"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
 )
@@ -69,7 +70,7 @@ func (h *harness) follow(t testing.TB) {
 	before := h.driver.Listeners()
 	ctx, stop := context.WithCancel(context.Background())
 	var done sync.WaitGroup
-	done.Go(func() { h.Follow(ctx, func(err error) { t.Errorf("following: %v", err) }) })
+	done.Go(func() { store.Follow(ctx, h.driver, func(err error) { t.Errorf("following: %v", err) }, h.Forget) })
 	t.Cleanup(func() { stop(); done.Wait() })
 	for h.driver.Listeners() == before {
 		runtime.Gosched()

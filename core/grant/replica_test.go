@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/store/redis"
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
@@ -15,20 +16,21 @@ import (
 func TestRevocationReachesAnotherProcessThroughRedis(t *testing.T) {
 	t.Parallel()
 	url := "redis://" + storetest.StartRedis(t).Addr
-	open := func(h harness) *harness {
+	open := func(h harness) (*harness, store.Driver) {
 		d, err := redis.Open(t.Context(), url)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = d.Close() })
 		h.Store = NewStore(d, h.keys, h.clock.now).Remember(cacheTTL)
-		return &h
+		return &h, d
 	}
-	a := open(*newHarness(t))
-	deaf, listening := open(*a), open(*a)
+	a, _ := open(*newHarness(t))
+	deaf, _ := open(*a)
+	listening, d := open(*a)
 	ctx, stop := context.WithCancel(t.Context())
 	var done sync.WaitGroup
-	done.Go(func() { listening.Follow(ctx, func(err error) { t.Errorf("following: %v", err) }) })
+	done.Go(func() { store.Follow(ctx, d, func(err error) { t.Errorf("following: %v", err) }, listening.Forget) })
 	defer done.Wait()
 	defer stop()
 

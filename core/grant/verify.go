@@ -12,16 +12,15 @@ import (
 
 // Remember makes the Store keep for ttl which grants it has seen and which
 // access tokens it has verified. A grant that ends or changes in this process
-// is never seen as it was; one that another process ends is, until Follow
-// hears of it, or for ttl at most. It is called before the Store is used.
+// is never seen as it was; one that another process ends is, until Forget is
+// told of it, or for ttl at most. It is called before the Store is used.
 func (s *Store) Remember(ttl time.Duration) *Store {
 	s.records.Remember(ttl, s.now)
 	return s
 }
 
-// Follow hears of grants that other processes end, until ctx ends. While it
-// cannot, it says so to trouble from time to time.
-func (s *Store) Follow(ctx context.Context, trouble func(error)) { s.records.Follow(ctx, trouble) }
+// Forget is for store.Follow.
+func (s *Store) Forget(key string) { s.records.Forget(key) }
 
 // verified is what was found out about one access token at one tenant.
 type verified struct {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/sallyport/sallyport/core/seal"
@@ -21,19 +20,6 @@ var (
 	// has a character outside [A-Za-z0-9._-]. No record can exist there.
 	ErrName = errors.New("store: name not allowed")
 )
-
-// What the function given to Update returns instead of a failure.
-var (
-	// Keep leaves the record as it is; nothing is written.
-	Keep = errors.New("store: keep") //nolint:revive,staticcheck // an answer, not a failure, so not ErrKeep
-	// Delete deletes the record, provided that it is still what was read.
-	Delete = errors.New("store: delete") //nolint:revive,staticcheck // likewise
-)
-
-// updateAttempts bounds how often Update reads again after losing a race.
-// Every lost round means that another caller won one, so this many in a row
-// is a storm on one key and better answered with "try later".
-const updateAttempts = 24
 
 // Collection is the typed and sealed view of one kind of record on a Driver. A
 // record is the JSON of a T, sealed for exactly its place: moved to another
@@ -74,10 +60,17 @@ func (c *Collection[T]) Read(ctx context.Context, tenant, id string) (*Version[T
 		return nil, err
 	}
 	if v := c.cache.get(at.key); v != nil {
+		if v.sealed == nil {
+			return nil, ErrNotFound
+		}
 		return v, nil
 	}
 	began := c.cache.begin(at.key)
 	sealed, err := c.driver.Get(ctx, at.key)
+	if errors.Is(err, ErrNotFound) {
+		var nothing T
+		c.cache.read(at.key, began, nothing, nil)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -99,83 +92,7 @@ func (c *Collection[T]) Create(ctx context.Context, tenant, id string, v T, ttl 
 	if err != nil {
 		return err
 	}
-	return c.swap(ctx, at.key, c.cache.begin(at.key), change[T]{new: sealed, value: v, ttl: ttl})
-}
-
-// Update changes a record by compare-and-swap: it reads the record, lets f
-// change it, and writes it back, sealed with the newest key, if nobody else
-// changed it meanwhile. Otherwise it reads again and calls f again, so f must
-// have no effect but on v. ErrConflict means that this went on for too long.
-//
-// f returns the time until the record expires, counted from the write, or Keep
-// or Delete (bare or wrapped), or an error that ends the update and is
-// returned. Update returns the record as stored; after Delete, as f left it.
-func (c *Collection[T]) Update(ctx context.Context, tenant, id string, f func(v *T) (ttl time.Duration, err error)) (T, error) {
-	var zero T
-	at, err := c.place(tenant, id)
-	if err != nil {
-		return zero, err
-	}
-	if held := c.cache.get(at.key); held != nil {
-		if v, won, err := c.update(ctx, at, held, f); won || err != nil {
-			return v, err
-		}
-	}
-	for attempt := range updateAttempts {
-		v, won, err := c.update(ctx, at, nil, f)
-		if won || err != nil {
-			return v, err
-		}
-		if err := pause(ctx, attempt); err != nil {
-			return zero, err
-		}
-	}
-	return zero, fmt.Errorf("%w: %s changed under each of %d attempts", ErrConflict, c.kind, updateAttempts)
-}
-
-// update is one attempt of Update. It reports a lost race apart from errors,
-// because f may return an ErrConflict of its own.
-//
-// It starts from a version that is held, if there is one, and saves a read.
-// That version may be old, so nothing is decided on it but by a swap that
-// proves it is not: when f refuses or keeps it, the race counts as lost.
-func (c *Collection[T]) update(ctx context.Context, at place, held *Version[T], f func(v *T) (time.Duration, error)) (v T, won bool, err error) {
-	var zero T
-	began := c.cache.begin(at.key)
-	var old []byte
-	if held != nil {
-		old = held.sealed
-	} else if old, err = c.driver.Get(ctx, at.key); err != nil {
-		return zero, false, err
-	}
-	if v, err = c.open(at, old); err != nil {
-		return zero, false, err
-	}
-	made := change[T]{old: old} // to nothing: deletes
-	made.ttl, err = f(&v)
-	switch {
-	case errors.Is(err, Delete):
-	case err != nil && held != nil:
-		return zero, false, nil
-	case errors.Is(err, Keep):
-		v, err = c.open(at, old) // whatever f did to v was not kept
-		return v, true, err
-	case err != nil:
-		return zero, false, err
-	default:
-		made.value = v
-		if made.new, err = c.seal(at, v); err != nil {
-			return zero, false, err
-		}
-	}
-	err = c.swap(ctx, at.key, began, made)
-	if errors.Is(err, ErrConflict) {
-		return zero, false, nil
-	}
-	if err != nil {
-		return zero, false, err
-	}
-	return v, true, nil
+	return c.swap(ctx, at.key, c.cache.begin(at.key), swapped[T]{new: sealed, value: v, ttl: ttl})
 }
 
 // Delete deletes a record, readable or not. Deleting what is not there is no
@@ -259,17 +176,4 @@ func (c *Collection[T]) open(at place, sealed []byte) (T, error) {
 		return zero, fmt.Errorf("%w: %s: %w", ErrUnreadable, c.kind, err)
 	}
 	return v, nil
-}
-
-// pause waits between two attempts: a random time below 1 ms at first, below
-// 64 ms at last, so that contenders spread out instead of meeting again.
-func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(rand.N(time.Millisecond << min(attempt, 6)))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -3,29 +3,14 @@ package store
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 )
-
-// Announcer is what a Driver may be besides, if several processes share its
-// store: a way to tell the others that a key changed. An announcement may be
-// lost; nothing may depend on it but how soon something is noticed.
-type Announcer interface {
-	// Announce tells all listeners of all processes about key.
-	Announce(ctx context.Context, key string) error
-
-	// Listen calls f with each key announced, one at a time. The first call is
-	// f(""), once Listen hears what is announced from then on: whatever was
-	// announced before it may have missed. It returns when ctx ends, and with
-	// an error as soon as it may miss something again.
-	Listen(ctx context.Context, f func(key string)) error
-}
 
 // announceTime bounds one announcement: whoever deletes waits for it.
 const announceTime = 2 * time.Second
 
 // Remember makes the collection keep what it reads and writes for ttl, a few
-// thousand records at most. Get, Read and the first attempt of an Update then
+// thousand records at most, and what it found not to be there. Get, Read and the first attempt of an Update then
 // ask the driver only for what is not kept. What this process changes, and what
 // is announced to it, is never seen as it was before; anything else may be ttl
 // late. With ttl 0 nothing is kept, but deletions are announced all the same.
@@ -49,32 +34,9 @@ func (c *Collection[T]) Attach(v *Version[T], name Name, derived any) {
 // Attached returns what Attach keeps under a name, or nil.
 func (c *Collection[T]) Attached(name Name) any { return c.cache.find(name) }
 
-// Follow forgets what other processes announce, until ctx ends; with a driver
-// that cannot announce it returns at once. While it cannot listen it says so to
-// trouble, and tries again.
-func (c *Collection[T]) Follow(ctx context.Context, trouble func(error)) {
-	if c.others == nil || c.cache == nil {
-		return
-	}
-	const first, most = 100 * time.Millisecond, 5 * time.Second
-	wait := first
-	for {
-		err := c.others.Listen(ctx, func(key string) {
-			wait = first
-			c.cache.drop(key)
-		})
-		if ctx.Err() != nil {
-			return
-		}
-		trouble(err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait/2 + rand.N(wait)):
-		}
-		wait = min(2*wait, most)
-	}
-}
+// Forget forgets the record that an announcement names, and everything if it
+// names none. It is for Follow.
+func (c *Collection[T]) Forget(key string) { c.cache.drop(key) }
 
 // Announce tells other processes that a record is no longer what they may
 // remember. Deletions are announced without it.
@@ -95,8 +57,8 @@ func (c *Collection[T]) announce(ctx context.Context, key string) {
 	_ = c.others.Announce(ctx, key)
 }
 
-// change is what swap asks of the driver.
-type change[T any] struct {
+// swapped is what swap asks of the driver.
+type swapped[T any] struct {
 	old, new []byte
 	value    T // what new holds
 	ttl      time.Duration
@@ -104,7 +66,7 @@ type change[T any] struct {
 
 // swap is the driver's, and the cache and other processes learn what came of
 // it. An error leaves open whether it took place.
-func (c *Collection[T]) swap(ctx context.Context, key string, began ticket, made change[T]) error {
+func (c *Collection[T]) swap(ctx context.Context, key string, began ticket, made swapped[T]) error {
 	err := c.driver.Swap(ctx, key, made.old, made.new, made.ttl)
 	if err == nil && made.new != nil {
 		c.cache.wrote(key, began, made.value, made.new)

@@ -23,6 +23,18 @@ var (
 	ErrConflict = errors.New("store: conflict")
 )
 
+// Conflict is an ErrConflict that says what the key holds, so that whoever lost
+// need not ask.
+type Conflict struct {
+	Held []byte // nil: nothing
+}
+
+// Error is for the log: it does not quote what is held.
+func (*Conflict) Error() string { return ErrConflict.Error() }
+
+// Unwrap makes it an ErrConflict.
+func (*Conflict) Unwrap() error { return ErrConflict }
+
 // Driver is a storage engine. Keys are printable ASCII without spaces; values
 // are opaque and small (a few KiB). Implementations are safe for concurrent
 // use, and what they have acknowledged survives a crash of the process.
@@ -30,8 +42,9 @@ type Driver interface {
 	// Get returns the value of key. A value whose ttl has passed is not found.
 	Get(ctx context.Context, key string) ([]byte, error)
 
-	// Swap replaces old by new if key holds exactly old, else ErrConflict. A
-	// nil old means that the key must not exist, a nil new deletes it. The key
+	// Swap replaces old by new if key holds exactly old, else ErrConflict, which
+	// a *Conflict is if the engine can tell at no cost what key does hold. A nil
+	// old means that the key must not exist, a nil new deletes it. The key
 	// expires ttl after the swap; ttl must be positive unless new is nil.
 	Swap(ctx context.Context, key string, old, new []byte, ttl time.Duration) error
 

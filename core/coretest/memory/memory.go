@@ -89,7 +89,7 @@ func (d *Driver) Swap(_ context.Context, key string, old, new []byte, ttl time.D
 	case err != nil:
 		return err
 	case (old == nil) != (have == nil), !bytes.Equal(old, have):
-		return store.ErrConflict
+		return &store.Conflict{Held: bytes.Clone(have)}
 	case new == nil:
 		delete(d.values, key)
 		return nil

@@ -110,7 +110,7 @@ func (d *Driver) Swap(ctx context.Context, key string, old, new []byte, ttl time
 	err := d.submit(ctx, func(t *txn) (error, error) {
 		value, ok := t.get(key)
 		if ok != (old != nil) || !bytes.Equal(value, old) {
-			return store.ErrConflict, nil
+			return &store.Conflict{Held: bytes.Clone(value)}, nil // nil if it is not ok
 		}
 		if new == nil {
 			return nil, t.delete(key)

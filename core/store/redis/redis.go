@@ -28,13 +28,14 @@ import (
 
 // swap compares and swaps KEYS[1]. ARGV: "1" if the key must hold ARGV[2], ""
 // if it must not exist; the value expected; the new ttl in milliseconds, or "0"
-// to delete; the new value. Values are compared and stored as they are.
+// to delete; the new value. Values are compared and stored as they are. What
+// the key holds instead is returned, false standing for nothing.
 const swap = `
 local held = redis.call('GET', KEYS[1])
 if ARGV[1] == '' then
-  if held then return 0 end
+  if held then return held end
 elseif held ~= ARGV[2] then
-  return 0
+  return held
 end
 if ARGV[3] == '0' then
   redis.call('DEL', KEYS[1])
@@ -130,22 +131,24 @@ func (d *Driver) Swap(ctx context.Context, key string, old, new []byte, ttl time
 	if old != nil {
 		expect = "1"
 	}
-	run := func(command, script string) (int, error) {
+	run := func(command, script string) (any, error) {
 		return d.once(ctx, key, func() *redis.Cmd {
 			cmd := redis.NewCmd(ctx, command, script, 1, d.prefix+key, expect, old, px, new)
 			cmd.SetFirstKeyPos(3)
 			return cmd
-		}).Int()
+		}).Result()
 	}
-	swapped, err := run("evalsha", d.swap.Hash())
+	answer, err := run("evalsha", d.swap.Hash())
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		swapped, err = run("eval", swap) // a server that has not seen the script ran nothing
+		answer, err = run("eval", swap) // a server that has not seen the script ran nothing
 	}
-	if err != nil {
+	switch held, lost := answer.(string); {
+	case errors.Is(err, redis.Nil):
+		return fmt.Errorf("redis: swap: %w", &store.Conflict{})
+	case err != nil:
 		return fail("swap", err)
-	}
-	if swapped == 0 {
-		return fmt.Errorf("redis: swap: %w", store.ErrConflict)
+	case lost:
+		return fmt.Errorf("redis: swap: %w", &store.Conflict{Held: []byte(held)})
 	}
 	return nil
 }

@@ -60,10 +60,10 @@ func missingIsNotFound(t *testing.T, e Engine) {
 
 func swapCompares(t *testing.T, e Engine) {
 	d := e.Open(t)
-	is(t, "Swap of a missing key", d.Swap(t.Context(), "k", []byte("old"), []byte("new"), long), store.ErrConflict)
+	conflict(t, "Swap of a missing key", d.Swap(t.Context(), "k", []byte("old"), []byte("new"), long), nil)
 	absent(t, d, "k")
 	put(t, d, "k", nil, []byte("one"))
-	is(t, "Swap of another value", d.Swap(t.Context(), "k", []byte("two"), []byte("three"), long), store.ErrConflict)
+	conflict(t, "Swap of another value", d.Swap(t.Context(), "k", []byte("two"), []byte("three"), long), []byte("one"))
 	holds(t, d, "k", []byte("one"))
 	put(t, d, "k", []byte("one"), []byte("two"))
 	holds(t, d, "k", []byte("two"))
@@ -75,8 +75,8 @@ func swapComparesEveryByte(t *testing.T, e Engine) {
 	held := []byte("a\x00b\xffc")
 	put(t, d, "k", nil, held)
 	for _, old := range []string{"", "a", "a\x00", "a\x00b\xff", "a\x00b\xffd", "a\x00b\xffc\x00", "A\x00b\xffc"} {
-		is(t, fmt.Sprintf("Swap of %q", old), d.Swap(t.Context(), "k", []byte(old), []byte("x"), long), store.ErrConflict)
-		is(t, fmt.Sprintf("deletion of %q", old), d.Swap(t.Context(), "k", []byte(old), nil, 0), store.ErrConflict)
+		conflict(t, fmt.Sprintf("Swap of %q", old), d.Swap(t.Context(), "k", []byte(old), []byte("x"), long), held)
+		conflict(t, fmt.Sprintf("deletion of %q", old), d.Swap(t.Context(), "k", []byte(old), nil, 0), held)
 	}
 	holds(t, d, "k", held)
 }
@@ -84,7 +84,7 @@ func swapComparesEveryByte(t *testing.T, e Engine) {
 func nilOldCreates(t *testing.T, e Engine) {
 	d := e.Open(t)
 	put(t, d, "k", nil, []byte("one"))
-	is(t, "second creation", d.Swap(t.Context(), "k", nil, []byte("two"), long), store.ErrConflict)
+	conflict(t, "second creation", d.Swap(t.Context(), "k", nil, []byte("two"), long), []byte("one"))
 	// Also with the same value: a guard against replays must not let the
 	// second one through because both look alike.
 	is(t, "second creation of the same", d.Swap(t.Context(), "k", nil, []byte("one"), long), store.ErrConflict)
@@ -98,7 +98,7 @@ func nilNewDeletes(t *testing.T, e Engine) {
 	holds(t, d, "k", []byte("one"))
 	put(t, d, "k", []byte("one"), nil)
 	absent(t, d, "k")
-	is(t, "second deletion", d.Swap(t.Context(), "k", []byte("one"), nil, 0), store.ErrConflict)
+	conflict(t, "second deletion", d.Swap(t.Context(), "k", []byte("one"), nil, 0), nil)
 	put(t, d, "k", nil, []byte("again"))
 	is(t, "nil to nil of a key in use", d.Swap(t.Context(), "k", nil, nil, 0), store.ErrConflict)
 	holds(t, d, "k", []byte("again"))
@@ -111,7 +111,7 @@ func emptyIsAValue(t *testing.T, e Engine) {
 	is(t, "Swap of a missing key", d.Swap(t.Context(), "k", []byte{}, []byte("x"), long), store.ErrConflict)
 	put(t, d, "k", nil, []byte{})
 	holds(t, d, "k", []byte{})
-	is(t, "creation", d.Swap(t.Context(), "k", nil, []byte("x"), long), store.ErrConflict)
+	conflict(t, "creation", d.Swap(t.Context(), "k", nil, []byte("x"), long), []byte{})
 	put(t, d, "k", []byte{}, []byte("x"))
 	put(t, d, "k", []byte("x"), []byte{})
 	got, err := d.Take(t.Context(), "k")
@@ -311,6 +311,16 @@ func absent(t *testing.T, d store.Driver, key string) {
 	got, err := d.Get(t.Context(), key)
 	if !errors.Is(err, store.ErrNotFound) || got != nil {
 		t.Errorf("Get(%q) = %q, %v; want not found", key, got, err)
+	}
+}
+
+// conflict checks that a swap lost, and that it says what the key holds, if it
+// says so at all.
+func conflict(t *testing.T, what string, err error, held []byte) {
+	t.Helper()
+	is(t, what, err, store.ErrConflict)
+	if c, ok := errors.AsType[*store.Conflict](err); ok && ((c.Held == nil) != (held == nil) || !bytes.Equal(c.Held, held)) {
+		t.Errorf("%s: it says that the key holds %#v; want %#v", what, c.Held, held)
 	}
 }
 
