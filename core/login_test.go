@@ -2,6 +2,8 @@ package core_test
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/coretest/memory"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
@@ -48,34 +51,64 @@ func TestLoginEndsInACallWithTheUsersUpstreamToken(t *testing.T) {
 
 func TestEveryAuthorizationResponseCarriesIssAndState(t *testing.T) {
 	t.Parallel()
-	s := coretest.New(t)
-	id := s.Register(t, "music")
-	const state = "client+state/=="
+	driver := &memory.Driver{}
+	var up *upstreamtest.Fake
+	s := coretest.New(t, withAccounts, onMemory(driver), func(_ *core.Config, _ []*tenant.Tenant, f *upstreamtest.Fake) { up = f })
+	id, user := s.Register(t, "music"), s.Browser()
 
 	check := func(name string, q url.Values, wantError string) {
 		t.Helper()
-		if q.Get("iss") != s.URL+"/music" || q.Get("state") != state || q.Get("error") != wantError || len(q["iss"]) != 1 {
-			t.Errorf("%s: got %v", name, q)
+		if q.Get("iss") != s.URL+"/music" || len(q["iss"]) != 1 || q.Get("state") != "client+state/==" || len(q["state"]) != 1 ||
+			q.Get("error") != wantError || q.Has("code") != (wantError == "") {
+			t.Errorf("%s: got %v, want error %q", name, q, wantError)
 		}
 	}
-	user := s.Browser()
-	check("success", s.Code(t, user, "music", s.AuthorizeQuery("music", id), "ada"), "")
-	check("denied here", s.Consent(t, user, "music", s.AuthorizeQuery("music", id), "deny").Query(), "access_denied")
+	query := s.AuthorizeQuery("music", id)
+	check("success", s.Code(t, user, "music", query, "ada"), "")
+	check("denied here", s.Consent(t, user, "music", query, "deny").Query(), "access_denied")
 
-	bad := s.AuthorizeQuery("music", id)
-	bad.Set("response_type", "token")
-	_, q := s.Get(t, user, "/music/authorize?"+bad.Encode()).Location(t)
-	check("bad request", q, "unsupported_response_type")
-	silent := s.AuthorizeQuery("music", id)
-	silent.Set("prompt", "none")
-	_, q = s.Get(t, user, "/music/authorize?"+silent.Encode()).Location(t)
-	check("prompt=none", q, "interaction_required")
-	_, q = s.Get(t, user, "/music/authorize?"+pushed(t, s, id, url.Values{"prompt": {"none"}}).Encode()).Location(t)
-	check("prompt=none, pushed", q, "interaction_required")
+	for name, c := range faulty(s) {
+		q := s.AuthorizeQuery("music", id)
+		maps.Copy(q, c.change)
+		_, answer := s.Get(t, user, "/music/authorize?"+q.Encode()).Location(t)
+		check(name, answer, c.code)
+	}
+	silent := url.Values{"prompt": {"none"}}
+	_, answer := s.Get(t, user, "/music/authorize?"+pushed(t, s, id, silent).Encode()).Location(t)
+	check("prompt=none, pushed", answer, "interaction_required")
+	maps.Copy(silent, query)
+	_, answer = s.Get(t, user, "/music/authorize?"+silent.Encode()).Location(t)
+	check("prompt=none", answer, "interaction_required")
 
-	at := s.Consent(t, user, "music", s.AuthorizeQuery("music", id), "approve")
-	_, q = s.Get(t, user, "/music/callback?error=access_denied&state="+at.Query().Get("state")).Location(t)
-	check("denied upstream", q, "access_denied")
+	broken := func(kind string) func(string, string) error {
+		return func(op, key string) error {
+			if op == "swap" && strings.HasPrefix(key, kind+"/") {
+				return errors.New("engine-detail")
+			}
+			return nil
+		}
+	}
+	driver.Fail(broken("session"))
+	check("the session is not stored", s.Consent(t, user, "music", query, "approve").Query(), "temporarily_unavailable")
+	driver.Fail(broken("grant"))
+	check("the grant is not stored", s.Code(t, user, "music", query, "ada"), "temporarily_unavailable")
+	driver.Fail(nil)
+
+	up.NoAuthorize = &upstream.Error{Kind: upstream.Misconfigured, Detail: "upstream-detail"}
+	check("no way to the upstream", s.Consent(t, user, "music", query, "approve").Query(), "server_error")
+	up.NoAuthorize = nil
+	at := s.Consent(t, user, "music", query, "approve").Query()
+	_, answer = s.Get(t, user, "/music/callback?error=access_denied&iss=https://upstream.example&state="+at.Get("state")).Location(t)
+	check("denied upstream", answer, "access_denied")
+	check("account not admitted", s.Code(t, user, "music", query, "bob"), "access_denied")
+	for kind, code := range map[upstream.Kind]string{
+		upstream.AccessDenied: "access_denied", upstream.InvalidGrant: "access_denied", upstream.InvalidScope: "invalid_scope",
+		upstream.InteractionRequired: "access_denied", upstream.RateLimited: "temporarily_unavailable",
+		upstream.Unavailable: "temporarily_unavailable", upstream.Misconfigured: "server_error", upstream.Bug: "server_error",
+	} {
+		up.Exchange = &upstream.Error{Kind: kind, Detail: "upstream-detail"}
+		check("upstream: "+string(kind), s.Code(t, user, "music", query, "ada"), code)
+	}
 }
 
 func TestRefreshRotatesAndAnswersARepeatedRefreshAgain(t *testing.T) {

@@ -158,7 +158,7 @@ func (e *Endpoint) question(t *tenant.Tenant, c *client.Client, target oauth.Tar
 		CustomScheme: custom,
 		Loopback:     target.Loopback(),
 		RedirectURI:  target.String(),
-		Scopes:       pages.ScopesOf(t, req.Scopes),
+		Scopes:       pages.ScopesOf(t, t.UpstreamScopes(req.Scopes)),
 		Action:       t.Issuer + e.ConsentPath,
 		Request:      form,
 	}

@@ -124,7 +124,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 // are fit for the client.
 func exchange(r *http.Request, t *tenant.Tenant, s session.Session) (*upstream.Credential, error) {
 	cred, err := t.Provider.Exchange(r.Context(), upstream.ExchangeRequest{
-		Query: r.URL.Query(), CodeVerifier: s.Verifier, Scopes: s.Request.Scopes,
+		Query: r.URL.Query(), CodeVerifier: s.Verifier, Scopes: t.UpstreamScopes(s.Request.Scopes),
 	})
 	if err != nil {
 		return nil, upstream.ToOAuth(err)

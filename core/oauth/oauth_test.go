@@ -64,7 +64,7 @@ func TestPrompt(t *testing.T) {
 
 func TestScopes(t *testing.T) {
 	t.Parallel()
-	if got := ParseScope("  read write\tread "); !slices.Equal(got, []string{"read", "write"}) {
+	if got := ParseScope("  read offline_access write\tread "); !slices.Equal(got, []string{"read", "write"}) {
 		t.Errorf("parsed %q", got)
 	}
 	offered := []string{"read", "write"}

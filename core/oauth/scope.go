@@ -6,12 +6,18 @@ import (
 	"strings"
 )
 
+// OfflineAccess is the scope by which OpenID Connect asks for a refresh token
+// (Core §11). Here a code always brings one, so it means nothing to us; MCP
+// wants it in no metadata of a resource, and clients that send it all the same
+// are not to fail.
+const OfflineAccess = "offline_access"
+
 // ParseScope splits a scope parameter (RFC 6749 §3.3). Clients send stray
-// spaces and repeat themselves; both are forgiven.
+// spaces and repeat themselves; both are forgiven. OfflineAccess is dropped.
 func ParseScope(s string) []string {
 	var scopes []string
 	for _, scope := range strings.Fields(s) {
-		if !slices.Contains(scopes, scope) {
+		if scope != OfflineAccess && !slices.Contains(scopes, scope) {
 			scopes = append(scopes, scope)
 		}
 	}

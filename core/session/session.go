@@ -127,7 +127,7 @@ func (s *Store) begin(ctx context.Context, w http.ResponseWriter, t *tenant.Tena
 	}
 	browserCookie.set(w, t, start(id), browser, t.Lifetimes.Session)
 	return t.Provider.Authorize(ctx, upstream.AuthorizeRequest{
-		State: t.Name + "." + id, Scopes: rec.Request.Scopes, CodeChallenge: string(challenge), Prompt: rec.Request.Prompt,
+		State: t.Name + "." + id, Scopes: t.UpstreamScopes(rec.Request.Scopes), CodeChallenge: string(challenge), Prompt: rec.Request.Prompt,
 	})
 }
 

@@ -178,8 +178,27 @@ func (t *Tenant) AllowsOrigin(origin string) bool {
 }
 
 // Offered is what clients may ask for: the tenant's scopes, or what the
-// provider asks for by default.
+// provider asks for by default, without oauth.OfflineAccess.
 func (t *Tenant) Offered() []string {
+	all := t.scopes()
+	if !slices.Contains(all, oauth.OfflineAccess) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return s == oauth.OfflineAccess })
+}
+
+// UpstreamScopes is what the upstream is asked for when a client is granted
+// some of the scopes offered: the same, and oauth.OfflineAccess where it is
+// among the tenant's, because whether there is a refresh token at the upstream
+// is ours to want, not the client's.
+func (t *Tenant) UpstreamScopes(granted []string) []string {
+	if !slices.Contains(t.scopes(), oauth.OfflineAccess) {
+		return granted
+	}
+	return append(slices.Clip(granted), oauth.OfflineAccess)
+}
+
+func (t *Tenant) scopes() []string {
 	if len(t.Scopes) > 0 {
 		return t.Scopes
 	}

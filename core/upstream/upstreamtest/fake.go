@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,13 +19,15 @@ import (
 // Fake is an upstream with strict single-use refresh tokens. The zero value is
 // ready; set the fields before it is used.
 type Fake struct {
-	Login    string           // URL that Authorize sends the browser to; it adds state and code_challenge
-	Life     time.Duration    // of access tokens; 0: they do not expire
-	Now      func() time.Time // nil: time.Now
-	Scopes   []string         // offered by default; nil: read, write
-	Exchange error            // returned by Exchange instead of a credential
-	Fail     func() error     // asked at each refresh before anything else
-	NoRevoke error            // returned by Revoke, which counts all the same
+	Login       string           // URL that Authorize sends the browser to; it adds state and code_challenge
+	Life        time.Duration    // of access tokens; 0: they do not expire
+	Now         func() time.Time // nil: time.Now
+	Scopes      []string         // offered by default; nil: read, write
+	Grants      []string         // granted whatever is asked for; nil: that
+	Exchange    error            // returned by Exchange instead of a credential
+	NoAuthorize error            // returned by Authorize instead of a URL
+	Fail        func() error     // asked at each refresh before anything else
+	NoRevoke    error            // returned by Revoke, which counts all the same
 	// Accounts by the name that Exchange logs in. Whoever is not in it has the
 	// name as id.
 	Accounts map[string]upstream.Account
@@ -53,9 +56,12 @@ func (p Provider) Describe() upstream.Description {
 	}
 }
 
-// Authorize returns Login with the state and the prompt.
+// Authorize returns Login with the state, the scopes and the prompt.
 func (p Provider) Authorize(_ context.Context, req upstream.AuthorizeRequest) (string, error) {
-	q := url.Values{"state": {req.State}, "code_challenge": {req.CodeChallenge}}
+	if p.NoAuthorize != nil {
+		return "", p.NoAuthorize
+	}
+	q := url.Values{"state": {req.State}, "code_challenge": {req.CodeChallenge}, "scope": {strings.Join(req.Scopes, " ")}}
 	if req.Prompt != "" {
 		q.Set("prompt", req.Prompt)
 	}
@@ -71,6 +77,9 @@ func (p Provider) Exchange(_ context.Context, req upstream.ExchangeRequest) (*up
 		return nil, &upstream.Error{Kind: upstream.AccessDenied, Detail: reason}
 	}
 	user := req.Query.Get("code")
+	if p.Grants != nil {
+		req.Scopes = p.Grants
+	}
 	return p.issue(user, 0, req.Scopes), nil
 }
 
