@@ -1,11 +1,14 @@
 package profiles
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // The clients that run on the user's own machine: the answer goes to a port of
 // it, or to a scheme that an application claims.
 
-// apps are the profiles, with where what they say comes from.
+// apps returns their profiles. Comments say where the facts are from.
 func apps() []profile {
 	return []profile{
 		// The document, as of 2026-09-08, lists addresses without a port. It asks for
@@ -113,9 +116,7 @@ const authorizeClaudeCode = "response_type=code&client_id={client_id}&code_chall
 
 func claudeCode(p profile) profile {
 	p.state, p.strict.resource = "TjSlOfd4wKB9gM1x", exactly
-	if p.authorize == "" {
-		p.authorize = authorizeClaudeCode
-	}
+	p.authorize = cmp.Or(p.authorize, authorizeClaudeCode)
 	return typescript(p)
 }
 
@@ -141,9 +142,7 @@ func cursor(name, redirect string) profile {
 }
 
 func vsCode(p profile) profile {
-	if p.state == "" {
-		p.state = "gXVXo0/iMD8W+olDHKxSTg=="
-	}
+	p.state = cmp.Or(p.state, "gXVXo0/iMD8W+olDHKxSTg==")
 	p.strict.resource = normal
 	p.authorize = "client_id={client_id}&response_type=code&code_challenge={challenge}&code_challenge_method=S256&scope=" +
 		"&resource={resource}&redirect_uri={redirect_uri}&state={state}"

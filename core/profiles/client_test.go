@@ -28,13 +28,13 @@ const account = "ada"
 type stage string
 
 const (
-	challenged stage = "challenge"
-	resource   stage = "protected resource metadata"
-	metadata   stage = "authorization server metadata"
-	registered stage = "registration"
-	redirected stage = "redirect"
-	tokens     stage = "tokens"
-	called     stage = "call"
+	atChallenge    stage = "challenge"
+	atResource     stage = "protected resource metadata"
+	atMetadata     stage = "authorization server metadata"
+	atRegistration stage = "registration"
+	atRedirect     stage = "redirect"
+	atTokens       stage = "tokens"
+	atCall         stage = "call"
 )
 
 // client is a profile at work on one tenant.
@@ -89,7 +89,7 @@ var (
 
 // challenge sends the first message of a session without a token.
 func (c *client) challenge() error {
-	a, err := c.message(challenged, c.first(), "")
+	a, err := c.message(atChallenge, c.first(), "")
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (c *client) readChallenge(a coretest.Answer, code string) error {
 // discover finds both metadata documents.
 func (c *client) discover() error {
 	for _, probe := range c.probes {
-		a, err := c.get(metadata, address(c.t, probe, c.pasted))
+		a, err := c.get(atMetadata, address(c.t, probe, c.pasted))
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (c *client) discover() error {
 	if c.wellKnown { // RFC 9728 §3.1
 		found = address(c.t, "{origin}/.well-known/oauth-protected-resource{path}", c.pasted)
 	}
-	a, err := c.get(resource, found)
+	a, err := c.get(atResource, found)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (c *client) discover() error {
 func (c *client) discoverServer(issuer string) error {
 	for _, form := range c.metadata {
 		at := address(c.t, form, issuer)
-		a, err := c.get(metadata, at)
+		a, err := c.get(atMetadata, at)
 		if err != nil {
 			return err
 		}
@@ -180,8 +180,8 @@ func (c *client) discoverServer(issuer string) error {
 // identify settles who the client is at this server.
 func (c *client) identify() error {
 	switch {
-	case c.known[0] != "":
-		c.learned["client_id"], c.learned["client_secret"] = c.known[0], c.known[1]
+	case c.preset[0] != "":
+		c.learned["client_id"], c.learned["client_secret"] = c.preset[0], c.preset[1]
 		return nil
 	case c.document != "" && c.server["client_id_metadata_document_supported"] == true &&
 		lists(c.server, "token_endpoint_auth_methods_supported", "none") == nil:
@@ -192,7 +192,13 @@ func (c *client) identify() error {
 	case c.reg != nil:
 		return nil // it keeps its registration
 	}
-	a, err := c.send(registered, http.MethodPost, c.endpoint("registration_endpoint"), fill(c.t, c.register, c.learned, asIs), map[string]string{"Content-Type": "application/json"})
+	return c.signUp()
+}
+
+// signUp registers the client (RFC 7591).
+func (c *client) signUp() error {
+	a, err := c.send(atRegistration, http.MethodPost, c.endpoint("registration_endpoint"),
+		fill(c.t, c.register, c.learned, asIs), map[string]string{"Content-Type": "application/json"})
 	if err != nil {
 		return err
 	}
@@ -227,11 +233,9 @@ func (c *client) endpoint(name string) string {
 	return s
 }
 
-// login takes the person to the server and back with a code.
-func (c *client) login() error {
-	return c.logInWith(c.authorize)
-}
+func (c *client) login() error { return c.logInWith(c.authorize) }
 
+// logInWith takes the person to the server and back with a code.
 func (c *client) logInWith(query string) error {
 	page := c.Get(c.t, c.person, c.endpoint("authorization_endpoint")+"?"+fill(c.t, query, c.learned, url.QueryEscape))
 	if page.Status != http.StatusOK {
@@ -240,7 +244,7 @@ func (c *client) logInWith(query string) error {
 	upstream := c.Decide(c.t, c.person, c.issuer, page, "approve")
 	back := url.Values{"code": {account}, "state": upstream.Query()["state"]}
 	a := c.Get(c.t, c.person, c.issuer+"/callback?"+back.Encode())
-	c.change(redirected, c.issuer+"/callback", &a)
+	c.change(atRedirect, c.issuer+"/callback", &a)
 	to, q := a.Location(c.t)
 	if to != c.redirect {
 		return fmt.Errorf("the answer went to %s, not to %s", to, c.redirect)
@@ -278,13 +282,13 @@ func (c *client) post(template string) (coretest.Answer, error) {
 	if strings.Contains(template, "{assertion}") {
 		c.learned["assertion"] = assertion(c.t, c.learned["client_id"], c.learned["issuer"])
 	}
-	return c.send(tokens, http.MethodPost, c.endpoint("token_endpoint"), fill(c.t, template, c.learned, url.QueryEscape),
+	return c.send(atTokens, http.MethodPost, c.endpoint("token_endpoint"), fill(c.t, template, c.learned, url.QueryEscape),
 		map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"})
 }
 
 // call calls a tool, which has to reach the backend in the user's name.
 func (c *client) call() error {
-	a, err := c.message(called, toolCall, c.learned["access_token"])
+	a, err := c.message(atCall, toolCall, c.learned["access_token"])
 	if err != nil {
 		return err
 	}

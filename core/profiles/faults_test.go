@@ -25,40 +25,40 @@ func faults() []fault {
 	return []fault{
 		{
 			name:   "a null member in the metadata",
-			tamper: member(metadata, "service_documentation", nil),
+			tamper: member(atMetadata, "service_documentation", nil),
 			stops:  []string{"Cursor", "Inspector", "OpenCode", "Smithery"}, passes: []string{"VS Code by registration", "Codex by registration"},
 		},
 		{
 			name:   "a null member in a registration",
-			tamper: member(registered, "client_uri", nil),
+			tamper: member(atRegistration, "client_uri", nil),
 			stops:  []string{"Cursor", "Claude Code by registration"}, passes: []string{"VS Code by registration"},
 		},
 		{
 			name:   "a registration that does not say what was registered",
-			tamper: without(registered, "redirect_uris"),
+			tamper: without(atRegistration, "redirect_uris"),
 			stops:  []string{"Cursor", "Codex by registration"},
 		},
 		{
 			name:   "no secret for who has to have one",
-			tamper: without(registered, "client_secret"),
+			tamper: without(atRegistration, "client_secret"),
 			stops:  []string{"Perplexity", "Claude by registration", "Copilot Studio"},
 		},
 		{
 			name: "an issuer with a slash at its end",
-			tamper: edit(metadata, func(m map[string]any) {
+			tamper: edit(atMetadata, func(m map[string]any) {
 				m["issuer"] = m["issuer"].(string) + "/"
 			}),
 			stops: []string{"Codex by document", "ChatGPT by document", "Claude by document", "Perplexity"}, passes: []string{"Cursor", "VS Code by document"},
 		},
 		{
 			name:   "no word of S256",
-			tamper: without(metadata, "code_challenge_methods_supported"),
+			tamper: without(atMetadata, "code_challenge_methods_supported"),
 			stops:  []string{"Codex by document", "ChatGPT by registration"}, passes: []string{"Cursor", "Claude by document"},
 		},
 		{
 			name: "metadata that is down at its first address",
 			tamper: func(_ *testing.T, at stage, address string, a *coretest.Answer) {
-				if at == metadata && strings.Contains(address, "oauth-authorization-server") {
+				if at == atMetadata && strings.Contains(address, "oauth-authorization-server") {
 					a.Status = http.StatusServiceUnavailable
 				}
 			},
@@ -67,24 +67,24 @@ func faults() []fault {
 		{
 			name: "an OpenID document without keys, and no other",
 			tamper: func(t *testing.T, at stage, address string, a *coretest.Answer) {
-				if at == metadata && strings.Contains(address, "oauth-authorization-server") {
+				if at == atMetadata && strings.Contains(address, "oauth-authorization-server") {
 					a.Status = http.StatusNotFound
 					return
 				}
-				without(metadata, "jwks_uri")(t, at, address, a)
+				without(atMetadata, "jwks_uri")(t, at, address, a)
 			},
 			stops: []string{"Cursor", "Le Chat"}, passes: []string{"VS Code by document"},
 		},
 		{
 			name: "a resource with a slash at its end",
-			tamper: edit(resource, func(m map[string]any) {
+			tamper: edit(atResource, func(m map[string]any) {
 				m["resource"] = m["resource"].(string) + "/"
 			}),
 			stops: []string{"Claude by document", "Claude Code by document", "VS Code by document"}, passes: []string{"Cursor", "Perplexity"},
 		},
 		{
 			name:   "metadata of another resource",
-			tamper: member(resource, "resource", "https://mcp.example.com/music/other"),
+			tamper: member(atResource, "resource", "https://mcp.example.com/music/other"),
 			stops:  []string{"Cursor", "Perplexity", "VS Code by document", "Claude by document"},
 		},
 		{
@@ -99,7 +99,7 @@ func faults() []fault {
 		},
 		{
 			name:   "iss sent and not promised",
-			tamper: without(metadata, "authorization_response_iss_parameter_supported"),
+			tamper: without(atMetadata, "authorization_response_iss_parameter_supported"),
 			stops:  []string{"ChatGPT by document"}, passes: []string{"ChatGPT by registration", "Codex by document"},
 		},
 		{
@@ -110,7 +110,7 @@ func faults() []fault {
 		{
 			name: "another scheme before Bearer",
 			tamper: func(_ *testing.T, at stage, _ string, a *coretest.Answer) {
-				if at == challenged {
+				if at == atChallenge {
 					a.Header.Set("WWW-Authenticate", `Basic realm="x", `+a.Header.Get("WWW-Authenticate"))
 				}
 			},
@@ -118,17 +118,17 @@ func faults() []fault {
 		},
 		{
 			name:   "a challenge that scripts may not read",
-			tamper: headerless(challenged, "Access-Control-Expose-Headers"),
+			tamper: headerless(atChallenge, "Access-Control-Expose-Headers"),
 			stops:  []string{"Inspector"}, passes: []string{"Inspector on the command line"},
 		},
 		{
 			name:   "tokens that scripts may not read",
-			tamper: headerless(tokens, "Access-Control-Allow-Origin"),
+			tamper: headerless(atTokens, "Access-Control-Allow-Origin"),
 			stops:  []string{"Inspector"}, passes: []string{"Cursor"},
 		},
 		{
 			name:   "a token of no type",
-			tamper: without(tokens, "token_type"),
+			tamper: without(atTokens, "token_type"),
 			stops:  []string{"Cursor", "Grok by registration", "Copilot Studio"},
 		},
 	}
@@ -192,7 +192,7 @@ func headerless(what stage, name string) func(*testing.T, stage, string, *corete
 // answer changes the query of the authorization response.
 func answer(change func(q url.Values)) func(*testing.T, stage, string, *coretest.Answer) {
 	return func(t *testing.T, at stage, _ string, a *coretest.Answer) {
-		if at != redirected {
+		if at != atRedirect {
 			return
 		}
 		to, q := a.Location(t)

@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"strings"
@@ -22,13 +23,13 @@ type profile struct {
 	wellKnown bool     // does not read resource_metadata in the challenge
 	metadata  []string // forms of the metadata's address, asked until one answers
 
-	// Who it is: by the document if the server takes documents, else as
-	// registered, else as the operator wrote down.
-	document   string // URL
-	published  string // what is there
-	register   string // body of the registration
-	noDocument bool   // the tenant takes no documents
-	known      [2]string
+	// Who it is: as the operator wrote down, else by its document if the server
+	// takes documents, else as it registers.
+	preset     [2]string // id and secret
+	document   string    // URL
+	published  string    // what is there
+	noDocument bool      // the tenant takes no documents
+	register   string    // body of the registration
 
 	redirect  string // where it wants the answer
 	state     string // empty: it sends none
@@ -40,7 +41,7 @@ type profile struct {
 	strict strictness
 }
 
-// How SDKs look for the metadata of an authorization server.
+// specOrder is where SDKs look for the metadata of an authorization server.
 func specOrder() []string {
 	return []string{
 		"{origin}/.well-known/oauth-authorization-server{path}",
@@ -69,7 +70,7 @@ func typescript(p profile) profile {
 	return sdk(p)
 }
 
-// python is typescript for the Python SDK.
+// python does so for the Python SDK.
 func python(p profile) profile {
 	p.strict.issuer, p.strict.iss = exactly, true
 	if p.strict.resource == nil {
@@ -78,7 +79,7 @@ func python(p profile) profile {
 	return sdk(p)
 }
 
-// rust is typescript for the Rust SDK.
+// rust does so for the Rust SDK.
 func rust(p profile) profile {
 	p.strict.issuer, p.strict.iss, p.strict.pkce = exactly, true, true
 	return sdk(p)
@@ -89,13 +90,10 @@ func sdk(p profile) profile {
 	if p.metadata == nil {
 		p.metadata = specOrder()
 	}
-	for field, value := range map[*string]string{
-		&p.version: "2025-11-25", &p.authorize: authorizeSDK, &p.token: tokenSDK, &p.refresh: refreshSDK,
-	} {
-		if *field == "" {
-			*field = value
-		}
-	}
+	p.version = cmp.Or(p.version, "2025-11-25")
+	p.authorize = cmp.Or(p.authorize, authorizeSDK)
+	p.token = cmp.Or(p.token, tokenSDK)
+	p.refresh = cmp.Or(p.refresh, refreshSDK)
 	return p
 }
 

@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -28,7 +29,7 @@ func TestClientsConnect(t *testing.T) {
 					must(t, "connect", c.connect())
 					must(t, "refresh", c.refreshTwice())
 					must(t, "ended grant", c.findBack(l.tenant))
-					if p.register != "" && c.reg != nil {
+					if c.reg != nil {
 						must(t, "ended registration", c.registerAgain())
 					}
 				})
@@ -50,8 +51,8 @@ func (p profile) internet(t *testing.T) *internet {
 	return newInternet(t, published, func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
 		for _, at := range tenants {
 			at.ClientDocuments.Off = p.noDocument
-			if p.known[0] != "" {
-				at.Clients = []tenant.Client{{ID: p.known[0], Name: p.name, Secret: seal.NewSecret(p.known[1]), RedirectURIs: []string{p.redirect}}}
+			if p.preset[0] != "" {
+				at.Clients = []tenant.Client{{ID: p.preset[0], Name: p.name, Secret: seal.NewSecret(p.preset[1]), RedirectURIs: []string{p.redirect}}}
 			}
 		}
 	})
@@ -94,7 +95,7 @@ func (c *client) findBack(tenantName string) error {
 	if _, err := c.Core.Grants().DeleteAll(c.t.Context(), tenantName); err != nil {
 		return err
 	}
-	a, err := c.message(called, toolCall, c.learned["access_token"])
+	a, err := c.message(atCall, toolCall, c.learned["access_token"])
 	if err == nil {
 		err = c.readChallenge(a, "invalid_token")
 	}
@@ -104,11 +105,7 @@ func (c *client) findBack(tenantName string) error {
 	if err := c.refused(c.refresh, http.StatusBadRequest, "invalid_grant"); err != nil {
 		return err
 	}
-	again := c.reconnect
-	if again == "" {
-		again = c.authorize
-	}
-	if err := c.logInWith(again); err != nil {
+	if err := c.logInWith(cmp.Or(c.reconnect, c.authorize)); err != nil {
 		return err
 	}
 	if err := c.redeem(); err != nil {

@@ -1,11 +1,14 @@
 package profiles
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // The clients that run on a website of their own: its servers ask, and its
 // address takes the answer.
 
-// websites are the profiles, with where what they say comes from.
+// websites returns their profiles. Comments say where the facts are from.
 func websites() []profile {
 	return []profile{
 		// Its document as of 2026-09-29; the User-Agent and the odd scopes (one of
@@ -75,7 +78,7 @@ func websites() []profile {
 		// Its website answers servers with a test for browsers (seen in September
 		// 2026, and of claude.ai too), so the operator wrote down what is there.
 		sdk(profile{
-			name: "Grok written down", known: [2]string{"https://grok.com/oauth/mcp-client.json"}, state: "5c2f6d1e",
+			name: "Grok written down", preset: [2]string{"https://grok.com/oauth/mcp-client.json"}, state: "5c2f6d1e",
 			redirect: "https://grok.com/connectors-oauth-exchange-code/",
 		}),
 
@@ -108,7 +111,7 @@ func websites() []profile {
 		// What it runs on is written down at both sides. It reads the OpenID document,
 		// and its resource ends in a slash that nobody else writes.
 		sdk(profile{
-			name: "Le Chat", known: [2]string{"le-chat", "written-down-at-both-sides"}, state: "c04a7505-ae60-4649-9aec-7e982805e5f7",
+			name: "Le Chat", preset: [2]string{"le-chat", "written-down-at-both-sides"}, state: "c04a7505-ae60-4649-9aec-7e982805e5f7",
 			metadata:  []string{"{origin}{path}/.well-known/openid-configuration"},
 			redirect:  "https://callback.mistral.ai/v1/integrations_auth/oauth2_callback",
 			authorize: authorizeSDK + "%2F",
@@ -132,12 +135,8 @@ const (
 func claude(p profile) profile {
 	p.agent, p.state = "python-httpx/0.28.1", "WqD3kF0v_bM"
 	p.strict.resource = exactly
-	if p.redirect == "" {
-		p.redirect = "https://claude.ai/api/mcp/auth_callback"
-	}
-	if p.authorize == "" {
-		p.authorize = authorizeClaude + "&scope=+offline_access"
-	}
+	p.redirect = cmp.Or(p.redirect, "https://claude.ai/api/mcp/auth_callback")
+	p.authorize = cmp.Or(p.authorize, authorizeClaude+"&scope=+offline_access")
 	return python(p)
 }
 
