@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -26,11 +27,21 @@ const (
 	// MinValidity is how long a credential handed out is good for at least,
 	// unless the upstream issues shorter ones or cannot renew it now.
 	MinValidity = 60 * time.Second
-	// leaseTime outlasts every conversation: a lease that ended while its
-	// holder still waits for an answer would send a single-use token twice.
-	leaseTime = 45 * time.Second
+	// beatTime is how often the holder of a lease shows that it is alive.
+	beatTime = 3 * time.Second
+	// leaseTime is how long a lease has to stand still before somebody else
+	// takes it over: that holder is dead. One that merely waits for an answer
+	// and is taken for dead would have a single-use token sent twice.
+	leaseTime = 4 * beatTime
 	// flightTime bounds one renewal, waiting for another process included.
-	flightTime = leaseTime + 15*time.Second
+	flightTime = 60 * time.Second
+	// callerTime bounds how long a caller waits for a renewal, which goes on.
+	callerTime = 30 * time.Second
+	// keepTime bounds how long an answer of the upstream is held while the
+	// store does not take it.
+	keepTime = 10 * time.Minute
+	// Between two attempts at the store.
+	firstWait, longestWait = 20 * time.Millisecond, time.Second
 )
 
 // ErrRejectedAgain says that a backend rejects a credential again that was
@@ -41,12 +52,14 @@ var ErrRejectedAgain = errors.New("credential: rejected again soon after it was 
 // grant is deleted by then.
 var ErrDead = errors.New("credential: the upstream ended it")
 
-// Keeper renews credentials.
+// Keeper renews credentials. A process has one: in its leases it goes by one
+// name, so that a lease it claimed without hearing so is its own again at once.
 type Keeper struct {
 	grants   *grant.Store
 	audit    *audit.Log
 	now      func() time.Time
-	flight   singleflight.Group
+	holder   string
+	flight   singleflight.Group // of a process, one renewal a grant
 	replaced *limit.Limiter
 }
 
@@ -56,7 +69,7 @@ func NewKeeper(grants *grant.Store, log *audit.Log, now func() time.Time) *Keepe
 		now = time.Now
 	}
 	return &Keeper{
-		grants: grants, audit: log, now: now,
+		grants: grants, audit: log, now: now, holder: seal.RandomID(9),
 		// A backend that rejects everything would have us ask the upstream with
 		// every call.
 		replaced: limit.New(limit.Rate{Events: 1, Per: time.Minute}, 4096, now),
@@ -105,9 +118,13 @@ func (k *Keeper) renew(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*u
 		defer cancel()
 		return k.fly(ctx, t, l)
 	})
+	patience := time.NewTimer(callerTime)
+	defer patience.Stop()
 	select {
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-patience.C:
+		return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "the renewal takes long", RetryAfter: beatTime}
 	case res := <-done:
 		if res.Err != nil {
 			return nil, res.Err
@@ -119,30 +136,32 @@ func (k *Keeper) renew(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*u
 // fly claims the lease and renews, or waits for whoever holds it.
 func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
 	rejected := l.Credential.AccessToken.Reveal()
-	holder := seal.RandomID(9)
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		leased, err := k.grants.Lease(ctx, t, l, holder, leaseTime)
-		switch {
-		case errors.Is(err, grant.ErrLeased):
-			if err := sleep(ctx, wait); err != nil {
+	var other watched
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		leased, err := k.grants.Lease(ctx, t, l, k.holder, other.dead())
+		if elsewhere, ok := errors.AsType[*grant.LeasedError](err); ok {
+			if err := other.watch(ctx, elsewhere.Lease, wait); err != nil {
 				return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "waited for a renewal elsewhere", Err: err}
 			}
 			continue
-		case err != nil:
+		}
+		if err != nil {
+			// Without the store nothing was watched, and nobody could beat: the
+			// next attempt watches anew.
 			return nil, err
 		}
 		if leased.Credential.AccessToken.Reveal() != rejected && !k.due(leased.Credential) {
 			// Somebody renewed it while we waited. If the lease cannot be given
-			// back it ends by itself; the credential is good all the same.
-			_ = k.grants.Release(ctx, t, leased, holder)
+			// back it is still ours; the credential is good all the same.
+			_ = k.grants.Release(ctx, t, leased, k.holder)
 			return leased.Credential, nil
 		}
 		if !k.due(leased.Credential) {
 			if ok, _ := k.replaced.Allow(t.Name + "/" + l.ID); !ok {
-				return nil, errors.Join(ErrRejectedAgain, k.grants.Release(ctx, t, leased, holder))
+				return nil, errors.Join(ErrRejectedAgain, k.grants.Release(ctx, t, leased, k.holder))
 			}
 		}
-		cred, err := k.converse(ctx, t, leased, holder)
+		cred, err := k.converse(ctx, t, leased)
 		if errors.Is(err, grant.ErrLeaseLost) {
 			continue
 		}
@@ -150,22 +169,49 @@ func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*ups
 	}
 }
 
+// watched is a lease of somebody else's, and for how long it has stood still.
+// The time is what was slept, which no clock can make longer.
+type watched struct {
+	lease grant.Lease
+	still time.Duration
+}
+
+// watch notes what the lease is now, and waits about d.
+func (w *watched) watch(ctx context.Context, now grant.Lease, d time.Duration) error {
+	if now != w.lease {
+		*w = watched{lease: now}
+	}
+	slept, err := sleep(ctx, d)
+	w.still += slept
+	return err
+}
+
+// dead is the lease, if its holder is taken for dead.
+func (w *watched) dead() *grant.Lease {
+	if w.still < leaseTime {
+		return nil
+	}
+	return &w.lease
+}
+
 // converse runs the provider's refresh while we hold the lease.
-func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live, holder string) (*upstream.Credential, error) {
+func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
 	if !renewable(t, l.Credential) {
-		return nil, k.end(ctx, t, l, holder, "the upstream gave no way to renew it")
+		return nil, k.end(ctx, t, l, "the upstream gave no way to renew it")
 	}
 	kept, err := k.grants.Journal(t, l)
 	if err != nil {
 		return nil, fmt.Errorf("credential: journal: %w", err)
 	}
+	stop := k.beat(ctx, t, l)
 	cred, err := t.Provider.Refresh(ctx, upstream.RefreshRequest{
 		Credential: l.Credential,
 		Scopes:     l.Record.Scopes,
-		Journal:    &journal{keeper: k, tenant: t, live: l, holder: holder, kept: kept},
+		Journal:    &journal{keeper: k, tenant: t, live: l, kept: kept},
 	})
+	stop()
 	if err == nil {
-		renewed, err := k.grants.Renew(ctx, t, l, holder, cred)
+		renewed, err := k.grants.Renew(ctx, t, l, k.holder, cred)
 		if grant.ReasonOf(err) == grant.Gone {
 			// It was revoked meanwhile, with the credential of before.
 			k.Revoke(ctx, t, &grant.Live{ID: l.ID, Record: l.Record, Credential: cred})
@@ -180,23 +226,44 @@ func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live, 
 		return nil, err
 	}
 	if upstream.KindOf(err) == upstream.InvalidGrant {
-		return nil, k.end(ctx, t, l, holder, err.Error())
+		return nil, k.end(ctx, t, l, err.Error())
 	}
 	// The journal stays: the upstream may have rotated its token before the
 	// conversation failed, and another attempt, or a repaired provider, goes on
 	// from there.
-	err = errors.Join(err, k.grants.Release(ctx, t, l, holder))
+	err = errors.Join(err, k.grants.Release(ctx, t, l, k.holder))
 	k.audit.Record(ctx, audit.Event{Action: audit.RenewFailed, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: string(upstream.KindOf(err))})
 	return nil, err
 }
 
 // end deletes a grant whose credential is dead, as long as we hold the lease.
-func (k *Keeper) end(ctx context.Context, t *tenant.Tenant, l *grant.Live, holder, why string) error {
-	if err := k.grants.End(ctx, t, l, holder); err != nil {
+func (k *Keeper) end(ctx context.Context, t *tenant.Tenant, l *grant.Live, why string) error {
+	if err := k.grants.End(ctx, t, l, k.holder); err != nil {
 		return err
 	}
 	k.audit.Record(ctx, audit.Event{Action: audit.UpstreamDead, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: why})
 	return ErrDead
+}
+
+// beat keeps the lease alive until the returned function is called.
+func (k *Keeper) beat(ctx context.Context, t *tenant.Tenant, l *grant.Live) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var done sync.WaitGroup
+	done.Go(func() {
+		tick := time.NewTicker(beatTime)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				// A failure is the store's, or the lease is lost, which the next
+				// step of the conversation will hear.
+				_ = k.grants.Beat(ctx, t, l, k.holder)
+			}
+		}
+	})
+	return func() { cancel(); done.Wait() }
 }
 
 // journal binds upstream.Journal to a grant we hold the lease of.
@@ -204,24 +271,38 @@ type journal struct {
 	keeper *Keeper
 	tenant *tenant.Tenant
 	live   *grant.Live
-	holder string
 	kept   []byte
 }
 
 func (j *journal) Load() []byte { return j.kept }
 
+// Keep asks the store again and again: the upstream may have given up the old
+// token for what is in these answers, and nobody else has them. The lease is
+// beaten meanwhile, so nobody else sends the old one.
 func (j *journal) Keep(ctx context.Context, answers []byte) error {
-	return j.keeper.grants.KeepJournal(ctx, j.tenant, j.live, j.holder, answers)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTime)
+	defer cancel()
+	for wait := firstWait; ; wait = min(2*wait, longestWait) {
+		err := j.keeper.grants.KeepJournal(ctx, j.tenant, j.live, j.keeper.holder, answers)
+		if err == nil || errors.Is(err, grant.ErrLeaseLost) || grant.ReasonOf(err) != "" {
+			return err
+		}
+		if _, ended := sleep(ctx, wait); ended != nil {
+			return err
+		}
+	}
 }
 
-// sleep waits about d, spread so that many waiters do not return at once.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d/2 + rand.N(d))
+// sleep waits about d, spread so that many waiters do not return at once, and
+// returns how long that was.
+func sleep(ctx context.Context, d time.Duration) (time.Duration, error) {
+	d = d/2 + rand.N(d)
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	case <-timer.C:
-		return nil
+		return d, nil
 	}
 }

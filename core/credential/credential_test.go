@@ -215,15 +215,95 @@ func TestLeaseOfADeadProcessIsTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, -time.Second)
 		l := w.live(t)
-		if _, err := w.grants.Lease(t.Context(), w.tenant, l, "crashed", leaseTime); err != nil {
+		if _, err := w.grants.Lease(t.Context(), w.tenant, l, "crashed", nil); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
 		if got := outcome(w.keeper().Fresh(t.Context(), w.tenant, l)); got != "new" {
 			t.Errorf("got %s", got)
 		}
-		if waited := time.Since(began); waited < leaseTime {
-			t.Errorf("took over after %v, before the lease ended", waited)
+		if waited := time.Since(began); waited < leaseTime || waited > leaseTime+2*time.Second {
+			t.Errorf("took over after %v", waited)
+		}
+	})
+}
+
+// A holder that lives keeps its lease for as long as the upstream takes, and a
+// clock that jumps takes it from nobody.
+func TestLeaseOfALivingProcessIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, -time.Second)
+		l := w.live(t)
+		w.provider.refresh = func(context.Context, upstream.RefreshRequest) (*upstream.Credential, error) {
+			time.Sleep(2 * leaseTime)
+			return credential("new", 20*time.Hour), nil
+		}
+		ahead := func() time.Time { return time.Now().Add(10 * time.Hour) }
+		var wg sync.WaitGroup
+		for _, k := range []*Keeper{w.keeper(), NewKeeper(w.grants, w.log, ahead)} {
+			wg.Go(func() {
+				if got := outcome(k.Fresh(t.Context(), w.tenant, l)); got != "new" {
+					t.Errorf("got %s", got)
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		wg.Wait()
+		if n := w.provider.count(); n != 1 {
+			t.Errorf("%d upstream calls, want 1", n)
+		}
+	})
+}
+
+// The upstream has answered, and the store is away: the answer is held until
+// the store takes it, and nobody sends the spent token meanwhile.
+func TestAnswerOutlivesAnOutageOfTheStore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, -time.Second)
+		w.provider.refresh = func(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
+			if kept := req.Journal.Load(); kept == nil {
+				w.driver.Fail(func(string, string) error { return errors.New("engine down") })
+				time.AfterFunc(5*time.Minute, func() { w.driver.Fail(nil) })
+				if err := req.Journal.Keep(ctx, []byte("rotated")); err != nil {
+					return nil, err
+				}
+				return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "the conversation took too long"}
+			} else if string(kept) != "rotated" {
+				t.Errorf("kept %q", kept)
+			}
+			return credential("new", time.Hour), nil
+		}
+		k, l := w.keeper(), w.live(t)
+		if got := outcome(k.Fresh(t.Context(), w.tenant, l)); got != string(upstream.Unavailable) {
+			t.Errorf("during the outage: %s", got)
+		}
+		if got := outcome(w.keeper().Fresh(t.Context(), w.tenant, l)); got != "engine down" {
+			t.Errorf("elsewhere: %s", got)
+		}
+		time.Sleep(6 * time.Minute)
+		if got := outcome(w.keeper().Fresh(t.Context(), w.tenant, l)); got != "new" {
+			t.Errorf("afterwards: %s", got)
+		}
+		if n := w.provider.count(); n != 2 {
+			t.Errorf("%d conversations, want one that was kept and one that went on from there", n)
+		}
+	})
+}
+
+// A claim whose answer was lost is the process's own all the same.
+func TestLeaseClaimedWithoutHearingSoIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, -time.Second)
+		k, l := w.keeper(), w.live(t)
+		if _, err := w.grants.Lease(t.Context(), w.tenant, l, k.holder, nil); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if got := outcome(k.Fresh(t.Context(), w.tenant, l)); got != "new" || time.Since(began) > 2*time.Second {
+			t.Errorf("got %s after %v", got, time.Since(began))
 		}
 	})
 }
@@ -233,24 +313,25 @@ func TestLateRefusalDoesNotEndAGrantSomebodyElseRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, -time.Second)
 		l := w.live(t)
-		quick := w.provider.refresh
-		w.provider.refresh = func(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
-			if w.provider.count() == 1 { // a process that was suspended with its answer under way
-				time.Sleep(leaseTime + 5*time.Second)
-				return nil, &upstream.Error{Kind: upstream.InvalidGrant, Detail: "used before"}
+		w.provider.refresh = func(ctx context.Context, _ upstream.RefreshRequest) (*upstream.Credential, error) {
+			// The process is suspended while its answer is under way, and another
+			// has watched its lease stand still.
+			_, err := w.grants.Lease(ctx, w.tenant, l, "other", nil)
+			elsewhere, ok := errors.AsType[*grant.LeasedError](err)
+			if !ok {
+				t.Fatal(err)
 			}
-			return quick(ctx, req)
+			if _, err := w.grants.Lease(ctx, w.tenant, l, "other", &elsewhere.Lease); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.grants.Renew(ctx, w.tenant, l, "other", credential("new", time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			return nil, &upstream.Error{Kind: upstream.InvalidGrant, Detail: "used before"}
 		}
-		var wg sync.WaitGroup
-		for range 2 {
-			k := w.keeper()
-			wg.Go(func() {
-				if got := outcome(k.Fresh(t.Context(), w.tenant, l)); got != "new" {
-					t.Errorf("got %s", got)
-				}
-			})
+		if got := outcome(w.keeper().Fresh(t.Context(), w.tenant, l)); got != "new" {
+			t.Errorf("got %s", got)
 		}
-		wg.Wait()
 		if got := w.live(t).Credential.AccessToken.Reveal(); got != "new" {
 			t.Errorf("the grant holds %s", got)
 		}

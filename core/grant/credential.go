@@ -30,10 +30,16 @@ type Times struct {
 	Issued  time.Time // zero: unknown, because the grant was refreshed since
 }
 
-// ErrLeased says that somebody else is renewing the credential.
-var ErrLeased = errors.New("grant: the credential is being renewed elsewhere")
+// LeasedError says that somebody else is renewing the credential.
+type LeasedError struct {
+	Lease Lease // as it is now
+}
 
-// ErrLeaseLost says that a lease ran out and somebody else took over.
+// Error is for the log.
+func (e *LeasedError) Error() string { return "grant: the credential is being renewed elsewhere" }
+
+// ErrLeaseLost says that a lease stood still for too long and somebody else took
+// over.
 var ErrLeaseLost = errors.New("grant: the lease was taken over")
 
 // live opens the credential of a record.
@@ -41,17 +47,26 @@ func (s *Store) live(t *tenant.Tenant, tok token, rec Record) (*Live, error) {
 	return s.opened(t.Name, &Live{ID: tok.id(), secret: tok.grantSecret()}, rec)
 }
 
-// Lease claims the right to renew the credential until the given duration is
-// over. It returns the grant as it is now, or ErrLeased.
-func (s *Store) Lease(ctx context.Context, t *tenant.Tenant, l *Live, holder string, d time.Duration) (*Live, error) {
+// Lease claims the right to renew the credential. It returns the grant as it is
+// now, or a *LeasedError while another holder has the lease, unless that lease
+// still is dead, which may be nil: one that was watched standing still.
+func (s *Store) Lease(ctx context.Context, t *tenant.Tenant, l *Live, holder string, dead *Lease) (*Live, error) {
 	return s.change(ctx, t, l, func(r *Record) error {
-		now := s.now()
-		if r.Lease.Held(now) && r.Lease.Holder != holder {
-			return ErrLeased
+		if r.Lease != nil && r.Lease.Holder != holder && (dead == nil || *r.Lease != *dead) {
+			return &LeasedError{*r.Lease}
 		}
-		r.Lease = &Lease{Holder: holder, Until: now.Add(d)}
+		r.Lease = &Lease{Holder: holder}
 		return nil
 	})
+}
+
+// Beat shows that the holder of the lease is alive.
+func (s *Store) Beat(ctx context.Context, t *tenant.Tenant, l *Live, holder string) error {
+	_, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
+		r.Lease.Beat++
+		return nil
+	}))
+	return err
 }
 
 // KeepJournal stores the answers of a renewal that is under way.

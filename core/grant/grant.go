@@ -67,14 +67,14 @@ func (r *Record) ends(t *tenant.Tenant) time.Time {
 	return r.Expires
 }
 
-// Lease is the right to renew the credential, for one process and a while.
+// Lease is the right to renew the credential. It has no end in time: clocks of
+// two machines differ, and a clock may jump. Its holder counts Beat up for as
+// long as it lives, and who has watched a lease stand still for long enough by
+// its own measure may take it over.
 type Lease struct {
-	Holder string    `json:"holder"`
-	Until  time.Time `json:"until"`
+	Holder string `json:"holder"`
+	Beat   uint32 `json:"beat,omitempty"`
 }
-
-// Held tells whether somebody holds the lease now.
-func (l *Lease) Held(now time.Time) bool { return l != nil && now.Before(l.Until) }
 
 // Reason says why a token was refused. It goes to the audit log; clients learn
 // less.

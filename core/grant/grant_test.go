@@ -222,18 +222,35 @@ func TestLeaseHasOneHolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lease := func(holder string) error {
-		_, err := h.Lease(t.Context(), h.t, live, holder, 45*time.Second)
+	lease := func(holder string, dead *Lease) error {
+		_, err := h.Lease(t.Context(), h.t, live, holder, dead)
 		return err
 	}
-	if err := lease("a"); err != nil {
+	// seen is the lease that another holder meets.
+	seen := func() Lease {
+		t.Helper()
+		err, ok := errors.AsType[*LeasedError](lease("b", nil))
+		if !ok {
+			t.Fatalf("a second holder: %v", err)
+		}
+		return err.Lease
+	}
+	if err := lease("a", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := lease("b"); !errors.Is(err, ErrLeased) {
-		t.Errorf("a second holder: %v", err)
+	still := seen()
+	if err := lease("a", nil); err != nil {
+		t.Errorf("its holder once more: %v", err)
 	}
-	h.clock.advance(46 * time.Second)
-	if err := lease("b"); err != nil {
+	if err := h.Beat(t.Context(), h.t, live, "a"); err != nil || seen() == still {
+		t.Errorf("a beat does not show: %v", err)
+	}
+	if err := lease("b", &still); err == nil {
+		t.Error("a lease that was beaten since is taken over")
+	}
+	h.clock.advance(time.Hour) // proves nothing
+	still = seen()
+	if err := lease("b", &still); err != nil {
 		t.Errorf("taking over: %v", err)
 	}
 	for name, f := range map[string]func() error{
@@ -241,6 +258,7 @@ func TestLeaseHasOneHolder(t *testing.T) {
 		"keep":  func() error { return h.KeepJournal(t.Context(), h.t, live, "a", []byte("x")) },
 		"end":   func() error { return h.End(t.Context(), h.t, live, "a") },
 		"free":  func() error { return h.Release(t.Context(), h.t, live, "a") },
+		"beat":  func() error { return h.Beat(t.Context(), h.t, live, "a") },
 	} {
 		if err := f(); !errors.Is(err, ErrLeaseLost) {
 			t.Errorf("%s by the one who lost the lease: %v", name, err)

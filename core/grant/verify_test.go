@@ -119,7 +119,7 @@ func TestWhatThisProcessChangesIsSeenAtOnce(t *testing.T) {
 			return err
 		},
 		"dead upstream": func(h *harness, k *Tokens) error {
-			l, err := h.Lease(t.Context(), h.t, h.mustVerify(t, k.Access), "me", time.Minute)
+			l, err := h.Lease(t.Context(), h.t, h.mustVerify(t, k.Access), "me", nil)
 			return errors.Join(err, h.End(t.Context(), h.t, l, "me"))
 		},
 	} {
@@ -138,7 +138,7 @@ func TestWhatThisProcessChangesIsSeenAtOnce(t *testing.T) {
 	l := h.mustVerify(t, tokens.Access)
 	renewed := *l.Credential
 	renewed.TokenType = "renewed"
-	if _, err := h.Lease(t.Context(), h.t, l, "me", time.Minute); err != nil {
+	if _, err := h.Lease(t.Context(), h.t, l, "me", nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Renew(t.Context(), h.t, l, "me", &renewed); err != nil {
@@ -202,7 +202,7 @@ func TestCredentialRenewedElsewhereIsSeenAtOnce(t *testing.T) {
 	l := b.mustVerify(t, tokens.Access)
 	renewed := *l.Credential
 	renewed.TokenType = "renewed"
-	if _, err := a.Lease(t.Context(), a.t, l, "a", time.Minute); err != nil {
+	if _, err := a.Lease(t.Context(), a.t, l, "a", nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.Renew(t.Context(), a.t, l, "a", &renewed); err != nil {

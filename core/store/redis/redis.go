@@ -71,8 +71,9 @@ var _ store.Driver = (*Driver)(nil)
 //	prefix         what every key starts with, default "sallyport:"
 //	db             the database number, as an alternative to the path
 //	sentinel_auth  true if the sentinels ask for the same user and password
-//	replicas       how many replicas have to have a write before it counts, default 0:
-//	               with 1, what was acknowledged survives the loss of a primary
+//	replicas       how many replicas have to have a write before it counts, default 0.
+//	               With all of them, nothing that was acknowledged is lost with a
+//	               primary, and nothing is acknowledged while one of them is away
 //	ca             file with the certificates that vouch for the server, in PEM,
 //	               instead of the system's
 //	cert, key      files with a certificate and its key, in PEM, to show to a

@@ -49,12 +49,11 @@ type Group struct {
 
 // StartSentinels starts a group whose primary is known by the given name and
 // replaced if two sentinels have had no answer from it for downAfter. All six
-// ask for the password, unless it is empty.
-func (p Program) StartSentinels(t testing.TB, name, password string, downAfter time.Duration) *Group {
+// ask for the password, unless it is empty. The settings are for the servers.
+func (p Program) StartSentinels(t testing.TB, name, password string, downAfter time.Duration, settings ...string) *Group {
 	t.Helper()
-	var settings []string
 	if password != "" {
-		settings = []string{"--requirepass", password, "--masterauth", password}
+		settings = append(settings, "--requirepass", password, "--masterauth", password)
 	}
 	primary := p.Start(t, settings...)
 	host, port, err := net.SplitHostPort(primary.Addr)
