@@ -56,17 +56,54 @@ func open(path string) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
+	if err := addBuckets(db); err != nil {
+		return nil, errors.Join(explain(path, err), db.Close())
+	}
 	return db, nil
 }
 
-// whole checks that the file is as long as it says, since bbolt would be killed
-// by a signal where it ends too early. Copies that were cut off look like that.
-func whole(path string) error {
-	info, err := os.Stat(path)
+// create makes an empty file if there is none yet. bbolt would make it in place,
+// and power cut off meanwhile leaves a file that is no store. So it is made
+// under another name, and gets its own when it is whole; whoever is first wins.
+// The folder is synced because the name is in there.
+func create(path string) (err error) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil // what is wrong with it, bbolt finds out
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() {
+	defer func() { err = errors.Join(err, os.Remove(temp.Name())) }()
+	if err := temp.Close(); err != nil {
+		return err
+	}
+	db, err := bbolt.Open(temp.Name(), 0o600, options())
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	// Where a file cannot have two names it is made in place after all.
+	_ = os.Link(temp.Name(), path)
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// whole checks that a file is as long as it says, since bbolt would be killed by
+// a signal where it ends too early. Copies that were cut off look like that.
+func whole(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
 		return fmt.Errorf("it is %v", info.Mode())
 	}
 	o := options()
@@ -84,47 +121,20 @@ func whole(path string) error {
 	})
 }
 
-// create makes an empty store if there is no file yet. bbolt would make it in
-// place, and power cut off meanwhile leaves a file that is no store. So it is
-// made under another name, and gets its own when it is whole; whoever is first
-// wins. The folder is synced because the name is in there.
-func create(path string) (err error) {
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return nil // what is wrong with it, bbolt.Open finds out
-	}
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.Remove(temp.Name())) }()
-	if err := temp.Close(); err != nil {
-		return err
-	}
-	db, err := bbolt.Open(temp.Name(), 0o600, options())
-	if err != nil {
-		return err
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err1 := tx.CreateBucket(records)
-		_, err2 := tx.CreateBucket(expiry)
+// addBuckets makes the buckets of a new file; for others it writes nothing.
+func addBuckets(db *bbolt.DB) error {
+	err := db.Update(func(tx *bbolt.Tx) error {
+		if tx.Bucket(records) != nil && tx.Bucket(expiry) != nil {
+			return errUnchanged
+		}
+		_, err1 := tx.CreateBucketIfNotExists(records)
+		_, err2 := tx.CreateBucketIfNotExists(expiry)
 		return errors.Join(err1, err2)
 	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		return err
+	if errors.Is(err, errUnchanged) {
+		return nil
 	}
-	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncFolder(path)
-}
-
-// syncFolder makes the name of a file as durable as what is in the file.
-func syncFolder(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return err
 }
 
 func explain(path string, err error) error {
