@@ -153,8 +153,8 @@ func (s *Store) read(ctx context.Context, t *tenant.Tenant, subject string, inde
 			case errors.Is(err, store.ErrUnreadable):
 			case err != nil:
 				return err
-			case rec.Subject == subject:
-				summary := rec.summary(l.ID)
+			case rec.Subject == subject && !s.over(&rec, t):
+				summary := rec.summary(t, l.ID)
 				found[i] = &summary
 			}
 			return nil
@@ -189,12 +189,12 @@ func (s *Store) EndOfAccount(ctx context.Context, t *tenant.Tenant, subject, id 
 	case err != nil:
 		return Summary{}, err
 	}
-	return rec.summary(id), nil
+	return rec.summary(t, id), nil
 }
 
-func (r *Record) summary(id string) Summary {
+func (r *Record) summary(t *tenant.Tenant, id string) Summary {
 	return Summary{
 		ID: id, State: r.State, ClientHash: r.ClientHash, ClientName: r.ClientName, RedirectURI: r.RedirectURI,
-		Scopes: r.Scopes, Created: r.Created, LastUsed: r.LastUsed, Expires: r.Expires,
+		Scopes: r.Scopes, Created: r.Created, LastUsed: r.LastUsed, Expires: r.ends(t),
 	}
 }

@@ -265,6 +265,22 @@ func TestEndOfAccountEndsItsOwnGrantOnly(t *testing.T) {
 	}
 }
 
+func TestLifetimeMadeShorterCountsInTheList(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	began := h.clock.now()
+	h.loginAs(t, "ada", clientID)
+	h.t.Lifetimes.Absolute = time.Hour
+	list, _, err := h.OfAccount(t.Context(), h.t, "ada")
+	if err != nil || len(list) != 1 || !list[0].Expires.Equal(began.Add(time.Hour)) {
+		t.Fatal(list, err)
+	}
+	h.clock.advance(time.Hour)
+	if ids, whole := h.ofAccount(t, "ada"); len(ids) != 0 || !whole {
+		t.Errorf("a grant that is over: %v %v", ids, whole)
+	}
+}
+
 func TestIdInTheWrongIndexShowsNothing(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
