@@ -125,7 +125,7 @@ type Limits struct {
 
 // Tenant is one MCP-facing issuer.
 type Tenant struct {
-	// Name for people, on the consent page. Default: the tenant's key.
+	// Name for people, on the pages. Default: the tenant's key.
 	Name string `koanf:"name" example:"Octo"`
 
 	// URL of this tenant, instead of what server/url makes of its name. The
@@ -223,9 +223,25 @@ type Tenant struct {
 	// exchange them for the user's upstream access token (RFC 8693).
 	ResourceServers []ResourceServer `koanf:"resource_servers"`
 
+	Look      Look      `koanf:"look"`
 	Accounts  Accounts  `koanf:"accounts"`
 	Redirects Redirects `koanf:"redirects"`
 	Lifetimes Lifetimes `koanf:"lifetimes"`
+}
+
+// Look is what the tenant's pages show of their own beside its name.
+type Look struct {
+	// Absolute path of a PNG or SVG image of at most 64 KiB. Every page carries
+	// it, so browsers ask nobody for it. It is read again with the
+	// configuration.
+	Logo string `koanf:"logo" example:"/etc/sallyport/octo.svg"`
+
+	// Colour of buttons and links, in quotes: to YAML, `#` begins a comment.
+	// Where it would be hard to read, it is shown darker or lighter.
+	Color string `koanf:"color" example:"\"#0d5c58\""`
+
+	// Where users get help: an https URL, or `mailto:` and an address.
+	Support string `koanf:"support" example:"\"mailto:help@example.com\""`
 }
 
 // Client is a pre-registered OAuth client.

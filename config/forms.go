@@ -27,6 +27,7 @@ var (
 	backendForm  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	headerForm   = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110 §5.6.2
 	valueForm    = regexp.MustCompile(`^([\x20-\x7a\x7c\x7e]|\{(token|assertion|subject|account|client|scope|tenant)\})+$`)
+	colorForm    = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 	methodForm   = regexp.MustCompile(`^[a-z][A-Za-z0-9_/-]*$`)
 	uriForm      = regexp.MustCompile("^[^\\x00-\\x20\"<>\\\\^`{|}#\\x7f-\\x{10ffff}]+$")
 )
@@ -184,6 +185,31 @@ func checkEmail(address string) *problem {
 		return &problem{"must be an e-mail address", "such as ada@example.com; for all of a domain there is domains"}
 	}
 	return nil
+}
+
+func checkLogo(file string) *problem {
+	if !filepath.IsAbs(file) {
+		return &problem{"must be the absolute path of an image, PNG or SVG", "such as /etc/sallyport/logo.svg"}
+	}
+	return nil
+}
+
+func checkColor(color string) *problem {
+	if !colorForm.MatchString(color) {
+		return &problem{"must be a colour, # and six hex digits", `in quotes, such as "#0d5c58"`}
+	}
+	return nil
+}
+
+// checkSupport takes what a page may link to. A mailto URI (RFC 6068) is one
+// plain address.
+func checkSupport(uri string) *problem {
+	address, mail := strings.CutPrefix(uri, "mailto:")
+	u, what := parseURL(uri)
+	if mail && checkEmail(address) == nil && !strings.ContainsAny(address, "?&#%") || what == nil && u.Scheme == "https" {
+		return nil
+	}
+	return &problem{"must be an https URL, or mailto: and an address", "such as mailto:help@example.com"}
 }
 
 func checkDomain(domain string) *problem {

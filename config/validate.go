@@ -43,6 +43,13 @@ func (l *loader) check(p path, value string, form func(string) *problem) {
 	}
 }
 
+// checkIfSet is check for a value that may be left out.
+func (l *loader) checkIfSet(p path, value string, form func(string) *problem) {
+	if value != "" {
+		l.check(p, value, form)
+	}
+}
+
 // checkAll checks the items of the list at p, and that none is there twice.
 func (l *loader) checkAll(p path, items []string, form func(string) *problem) {
 	for i, item := range items {
@@ -81,6 +88,10 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	l.checkAll(p.child("accounts").child("organizations"), t.Accounts.Organizations, checkAccountID)
 	l.checkAll(p.child("redirects").child("hosts"), t.Redirects.Hosts, checkHost)
 	l.checkAll(p.child("redirects").child("uris"), t.Redirects.URIs, checkAppURI)
+	look := p.child("look")
+	l.checkIfSet(look.child("logo"), t.Look.Logo, checkLogo)
+	l.checkIfSet(look.child("color"), t.Look.Color, checkColor)
+	l.checkIfSet(look.child("support"), t.Look.Support, checkSupport)
 	if t.Lifetimes.Refresh < t.Lifetimes.Access {
 		l.fault(p.child("lifetimes").child("refresh"), problem{"must not be shorter than access", ""})
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/remote"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
@@ -277,6 +278,9 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	for _, s := range c.ResourceServers {
 		t.ResourceServers = append(t.ResourceServers, tenant.ResourceServer{ID: s.ID, Secret: seal.NewSecret(s.Secret.Reveal())})
 	}
+	if t.Look, err = look(c.Look); err != nil {
+		return nil, fmt.Errorf("tenants/%s/look/logo: %w", name, err)
+	}
 	t.Accounts = tenant.Accounts(c.Accounts)
 	t.Redirects.Hosts = append(t.Redirects.Hosts, c.Redirects.Hosts...)
 	t.Redirects.URIs = append(t.Redirects.URIs, c.Redirects.URIs...)
@@ -311,6 +315,20 @@ func behind(t *tenant.Tenant, c config.Tenant) (err error) {
 	}
 	t.Anonymous, t.Tools, t.Origins = c.Anonymous, c.Tools, c.Origins
 	return nil
+}
+
+// look reads the logo.
+func look(c config.Look) (tenant.Look, error) {
+	l := tenant.Look{Color: c.Color, Support: c.Support}
+	if c.Logo == "" {
+		return l, nil
+	}
+	image, err := os.ReadFile(c.Logo)
+	if err != nil {
+		return l, err
+	}
+	l.Logo, err = pages.LogoURI(image)
+	return l, err
 }
 
 func (d *deployment) provider(ctx context.Context, name, redirectURI string, c config.Tenant) (upstream.Provider, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/sallyport/sallyport/core/pages"
+	"github.com/sallyport/sallyport/core/tenant"
 )
 
 var pictures = flag.String("pages", "", "write a picture of every page into this folder")
@@ -21,10 +22,21 @@ var pictures = flag.String("pages", "", "write a picture of every page into this
 // axe is the accessibility checker, installed for the end-to-end tests.
 const axe = "../../cmd/sallyport/e2e/node/node_modules/axe-core/axe.min.js"
 
+// noteLogo is a logo as tenants have them: dark, on nothing.
+const noteLogo = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 48 32"><circle cx="12" cy="25" r="6"/><circle cx="36" cy="21" r="6"/><path d="M16 25V6L42 2v19h-4V9L20 12v13z"/></svg>`
+
 // variants returns one of each page in each of its forms, with the longest and
 // strangest content that gets that far. target is where the interstitial goes.
 func variants(target string) map[string]func(http.ResponseWriter) {
-	p, music := pages.New(), pages.Tenant{Name: "Music", UpstreamName: "Tidal"}
+	p, music := pages.New(), pages.Tenant{Name: "Music", UpstreamName: "Tidal", ConnectionsURL: target}
+	logo, err := pages.LogoURI([]byte(noteLogo))
+	if err != nil {
+		panic(err)
+	}
+	own := func(t pages.Tenant, color string) pages.Tenant {
+		t.Look = tenant.Look{Logo: logo, Color: color, Support: "mailto:help@music.example"}
+		return t
+	}
 	consent := func(change func(*pages.Consent)) func(http.ResponseWriter) {
 		d := pages.Consent{
 			Tenant: music, ClientName: "Claude", RedirectHost: "claude.ai", RedirectURI: "https://claude.ai/api/mcp/auth_callback",
@@ -35,7 +47,7 @@ func variants(target string) map[string]func(http.ResponseWriter) {
 		return func(w http.ResponseWriter) { p.Consent(w, d) }
 	}
 	onward := func(d pages.Continue) func(http.ResponseWriter) {
-		d.Tenant, d.Target = music, target
+		d.Target = target
 		return func(w http.ResponseWriter) { p.Continue(w, d) }
 	}
 	listed := func(change func(*pages.Connections)) func(http.ResponseWriter) {
@@ -57,9 +69,14 @@ func variants(target string) map[string]func(http.ResponseWriter) {
 	}
 	fault := func(d pages.Error) func(http.ResponseWriter) { return func(w http.ResponseWriter) { p.Error(w, d) } }
 	return map[string]func(http.ResponseWriter){
-		"consent-website":  consent(func(*pages.Consent) {}),
-		"consent-document": consent(func(d *pages.Consent) { d.ClientHost = "vscode.dev" }),
-		"consent-operator": consent(func(d *pages.Consent) { d.Verified, d.Scopes = true, nil }),
+		"consent-website":   consent(func(*pages.Consent) {}),
+		"consent-look":      consent(func(d *pages.Consent) { d.Tenant = own(d.Tenant, "#5b2a86") }),
+		"consent-look-pale": consent(func(d *pages.Consent) { d.Tenant = own(d.Tenant, "#ffd500") }),
+		"connections-look":  listed(func(d *pages.Connections) { d.Tenant = own(d.Tenant, "#d1345b") }),
+		"interstitial-look": onward(pages.Continue{Tenant: own(music, "#ffffff"), TargetName: "Tidal"}),
+		"error-look":        fault(pages.Error{Tenant: own(music, "#000000"), Status: http.StatusServiceUnavailable, Title: "This has to wait a moment", Message: "The server cannot do this right now; try again shortly.", Hint: "Then load this page again.", RequestID: "0b7c5f0e6d4f4c0fa9f1"}),
+		"consent-document":  consent(func(d *pages.Consent) { d.ClientHost = "vscode.dev" }),
+		"consent-operator":  consent(func(d *pages.Consent) { d.Verified, d.Scopes = true, nil }),
 		"consent-loopback": consent(func(d *pages.Consent) {
 			d.Loopback, d.RedirectHost, d.RedirectURI = true, "127.0.0.1:33418", "http://127.0.0.1:33418/"
 		}),
@@ -77,8 +94,8 @@ func variants(target string) map[string]func(http.ResponseWriter) {
 		"consent-strange": consent(func(d *pages.Consent) {
 			d.Name, d.ClientName, d.RedirectHost = "موسيقى", "תוכנית Z̸̡̛̠͇̦͚̭̀̈́̓͝a̷̢̛͖͈l̵̨̛̮̖̾̔g̴̛̝̟͊o", "cl\u0430ude.ai"
 		}),
-		"interstitial":        onward(pages.Continue{TargetName: "Tidal"}),
-		"interstitial-denied": onward(pages.Continue{TargetName: "127.0.0.1:33418", Denied: true}),
+		"interstitial":        onward(pages.Continue{Tenant: music, TargetName: "Tidal"}),
+		"interstitial-denied": onward(pages.Continue{Tenant: music, TargetName: "127.0.0.1:33418", Denied: true}),
 		"connections":         listed(func(*pages.Connections) {}),
 		"connections-none":    listed(func(d *pages.Connections) { d.Connections, d.Notice = nil, pages.AllEnded }),
 		"connections-one": listed(func(d *pages.Connections) {

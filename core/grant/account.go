@@ -154,7 +154,8 @@ func (s *Store) read(ctx context.Context, t *tenant.Tenant, subject string, inde
 			case err != nil:
 				return err
 			case rec.Subject == subject && !s.over(&rec, t):
-				summary := rec.summary(t, l.ID)
+				summary := rec.summary(l.ID)
+				summary.Expires = rec.ends(t)
 				found[i] = &summary
 			}
 			return nil
@@ -189,12 +190,12 @@ func (s *Store) EndOfAccount(ctx context.Context, t *tenant.Tenant, subject, id 
 	case err != nil:
 		return Summary{}, err
 	}
-	return rec.summary(t, id), nil
+	return rec.summary(id), nil
 }
 
-func (r *Record) summary(t *tenant.Tenant, id string) Summary {
+func (r *Record) summary(id string) Summary {
 	return Summary{
 		ID: id, State: r.State, ClientHash: r.ClientHash, ClientName: r.ClientName, RedirectURI: r.RedirectURI,
-		Scopes: r.Scopes, Created: r.Created, LastUsed: r.LastUsed, Expires: r.ends(t),
+		Scopes: r.Scopes, Created: r.Created, LastUsed: r.LastUsed, Expires: r.Expires,
 	}
 }

@@ -89,5 +89,6 @@ func SeeConnections(w http.ResponseWriter, t *tenant.Tenant, n Notice) {
 
 // Connections answers 200 with the connections page.
 func (p *Pages) Connections(w http.ResponseWriter, d Connections) {
-	p.render(w, http.StatusOK, p.connections, d)
+	d.ConnectionsURL = "" // this is where it leads
+	p.render(w, http.StatusOK, p.connections, d.Tenant, d)
 }

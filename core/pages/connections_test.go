@@ -23,7 +23,7 @@ func TestConnectionsSayWhoWhatAndSince(t *testing.T) {
 	text, all := seen(t, list())
 	for _, want := range []string{
 		"Signed in at Tidal as Ada", "Claude", "A website, claude.ai", "See your playlists", "raw",
-		"Connected 2 March 2026, 13:05 UTC Last renewed 2 April 2026, 13:05 UTC Ends, if unused 2 May 2026, 13:05 UTC",
+		"Connected 2 Mar 2026, 13:05 UTC Last renewed 2 Apr 2026, 13:05 UTC Ends, if unused 2 May 2026, 13:05 UTC",
 		"An application on a computer, at 127.0.0.1:6274", "Not collected yet", "which opens cursor: links",
 		"End all 3 connections", "cannot take that token back at Tidal",
 	} {

@@ -1,6 +1,10 @@
 package pages
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/sallyport/sallyport/core/tenant"
+)
 
 // Tenant is what every page shows of its tenant.
 type Tenant struct {
@@ -8,6 +12,7 @@ type Tenant struct {
 	UpstreamName string // display name of the service the user logs in at
 	// ConnectionsURL is where the user sees and ends what is connected.
 	ConnectionsURL string
+	Look           tenant.Look
 }
 
 // Scope is one permission that is asked for.
@@ -67,7 +72,7 @@ type Error struct {
 // best practices ask for before a proxy with one upstream client id may send
 // anybody upstream: who asks, for what, and where the answer goes.
 func (p *Pages) Consent(w http.ResponseWriter, d Consent) {
-	p.render(w, http.StatusOK, p.consent, d)
+	p.render(w, http.StatusOK, p.consent, d.Tenant, d)
 }
 
 // Continue answers 200 with a page that navigates to d.Target by itself and has
@@ -88,7 +93,7 @@ func (p *Pages) Continue(w http.ResponseWriter, d Continue) {
 		})
 		return
 	}
-	p.render(w, http.StatusOK, p.cont, onward{Continue: d, URL: target})
+	p.render(w, http.StatusOK, p.cont, d.Tenant, onward{Continue: d, URL: target})
 }
 
 // Error answers d.Status with the error page.
@@ -96,5 +101,5 @@ func (p *Pages) Error(w http.ResponseWriter, d Error) {
 	if d.Status < 400 || d.Status > 599 {
 		d.Status = http.StatusInternalServerError
 	}
-	p.render(w, d.Status, p.fault, d)
+	p.render(w, d.Status, p.fault, d.Tenant, d)
 }

@@ -83,7 +83,7 @@ func tags(all []element) string {
 }
 
 func TestMarkupIsCleanAndAccessible(t *testing.T) {
-	known := " html head meta title style body header svg path bdi main h1 h2 p section " +
+	known := " html head meta title style body header footer svg path bdi main h1 h2 p section " +
 		"span code ul li dl dt dd time details summary strong div form input button a "
 	for name, page := range samples(t) {
 		t.Run(name, func(t *testing.T) {

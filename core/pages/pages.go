@@ -31,7 +31,7 @@ var styleSheet string
 
 // Pages holds the parsed templates. It is safe for concurrent use.
 type Pages struct {
-	policy string // Content-Security-Policy, the same for every page
+	styleHash string // as the policy names it
 
 	consent, cont, connections, fault *template.Template
 }
@@ -39,14 +39,8 @@ type Pages struct {
 // New parses the embedded templates. It panics if one of them is broken, which
 // only a change to this package can bring about.
 func New() *Pages {
-	sum := sha256.Sum256([]byte(styleSheet))
 	return &Pages{
-		// CSP3 §2.3.1: the hash admits this one style sheet and no other.
-		// form-action covers the redirects that follow a submission too (Chromium
-		// enforces that), hence Continue instead of a redirect after the consent.
-		// frame-ancestors: RFC 9700 §4.16, no clickjacking on Approve.
-		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+		styleHash:   styleHash(styleSheet),
 		consent:     parse("consent.html"),
 		cont:        parse("continue.html"),
 		connections: parse("connections.html"),
@@ -66,11 +60,32 @@ func parse(page string) *template.Template {
 		ParseFS(htmlFiles, "html/layout.html", "html/"+page))
 }
 
-// render answers with status and the page made of data. It is whole or not at
-// all: nothing is sent before the template has run to its end.
-func (p *Pages) render(w http.ResponseWriter, status int, t *template.Template, data any) {
+// policy is the Content-Security-Policy of a tenant's pages.
+func (p *Pages) policy(t Tenant) string {
+	// CSP3 §2.3.1: a hash admits that one style sheet and no other.
+	styles, images := p.styleHash, ""
+	if own := t.Style(); own != "" {
+		styles += " " + styleHash(string(own))
+	}
+	if t.Logo() != "" {
+		images = "img-src data:; "
+	}
+	// form-action covers the redirects that follow a submission too (Chromium
+	// enforces that), hence Continue instead of a redirect after the consent.
+	// frame-ancestors: RFC 9700 §4.16, no clickjacking on Approve.
+	return "default-src 'none'; style-src " + styles + "; " + images + "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+}
+
+func styleHash(sheet string) string {
+	sum := sha256.Sum256([]byte(sheet))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// render answers with status and the page that a template makes of data. It is
+// whole or not at all: nothing is sent before the template has run to its end.
+func (p *Pages) render(w http.ResponseWriter, status int, page *template.Template, t Tenant, data any) {
 	var body bytes.Buffer
-	if err := t.Execute(&body, data); err != nil {
+	if err := page.Execute(&body, data); err != nil {
 		// Data is plain structs and the templates are tested; this is a defect.
 		http.Error(w, "The page could not be made.", http.StatusInternalServerError)
 		return
@@ -78,7 +93,7 @@ func (p *Pages) render(w http.ResponseWriter, status int, t *template.Template, 
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(body.Len()))
-	h.Set("Content-Security-Policy", p.policy)
+	h.Set("Content-Security-Policy", p.policy(t))
 	h.Set("X-Frame-Options", "DENY") // for browsers that know no frame-ancestors
 	h.Set("X-Content-Type-Options", "nosniff")
 	// The address holds state and code challenge, the page a sealed request:

@@ -18,8 +18,8 @@ func TestContrast(t *testing.T) {
 		front, back string
 		least       float64
 	}{
-		{"text", "page", 4.5}, {"text", "card", 4.5}, {"soft", "card", 4.5},
-		{"accent", "page", 4.5}, {"accent", "card", 4.5}, {"on-accent", "accent", 4.5},
+		{"text", "page", 4.5}, {"text", "card", 4.5}, {"soft", "card", 4.5}, {"soft", "page", 4.5},
+		{"accent", "page", 4.5}, {"accent", "card", 4.5}, {"on-fill", "accent", 4.5},
 		{"warn", "warn-tint", 4.5}, {"text", "warn-tint", 4.5},
 		{"edge", "card", 3}, // the outline of a button, SC 1.4.11
 	}

@@ -16,7 +16,7 @@ func Of(t *tenant.Tenant) Tenant {
 	}
 	return Tenant{
 		Name: t.DisplayName, UpstreamName: t.Provider.Describe().DisplayName,
-		ConnectionsURL: t.Issuer + tenant.ConnectionsPath,
+		ConnectionsURL: t.Issuer + tenant.ConnectionsPath, Look: t.Look,
 	}
 }
 
@@ -41,13 +41,13 @@ func (p *Pages) Fault(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, 
 	page := Error{
 		Tenant: Of(t), Status: status,
 		Title:     "This login cannot go on",
-		Message:   fault.Description,
+		Message:   sentence(fault.Description),
 		Hint:      "Go back to your application. If it is not connected there, start again.",
 		RequestID: middleware.GetReqID(r.Context()),
 	}
 	if fault.RetryAfter > 0 {
 		fault.SetRetryAfter(w.Header())
-		page.Title, page.Hint = "This login has to wait", "Then reload this page."
+		page.Title, page.Hint = "This has to wait a moment", "Then load this page again."
 	}
 	p.Error(w, page)
 }

@@ -35,3 +35,16 @@ func TestASCII(t *testing.T) {
 		}
 	}
 }
+
+func TestSentence(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                             "",
+		"try again shortly":            "Try again shortly.",
+		"This page was open too long.": "This page was open too long.",
+		"état":                         "État.",
+	} {
+		if got := sentence(in); got != want {
+			t.Errorf("sentence(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

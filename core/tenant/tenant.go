@@ -23,6 +23,7 @@ import (
 type Tenant struct {
 	Name        string // key in the config and in stored records: letters, digits, '.', '_', '-'
 	DisplayName string // for people
+	Look        Look
 	Issuer      string // the tenant's URL, no trailing slash; byte-equal wherever it appears (RFC 8414 §3.3)
 	Provider    upstream.Provider
 	Scopes      []string // what clients may ask for; the upstream is asked for the same words; none: see Offered
