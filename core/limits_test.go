@@ -36,7 +36,7 @@ func knock(t *testing.T, s *coretest.Server, from, method, path string) coretest
 
 func TestOneAddressTooOften(t *testing.T) {
 	t.Parallel()
-	three := limit.Rate{Events: 3, Per: time.Minute}
+	three := limit.Rate{Events: 3, Per: time.Hour}
 	for _, c := range []struct {
 		limits core.Limits
 		method string
@@ -58,7 +58,7 @@ func TestOneAddressTooOften(t *testing.T) {
 		}
 		a := knock(t, s, "203.0.113.7", c.method, path(3))
 		wait, _ := strconv.Atoi(a.Header.Get("Retry-After"))
-		if a.Status != http.StatusTooManyRequests || wait < 1 || wait > 20 {
+		if a.Status != http.StatusTooManyRequests || wait < 1 || wait > 1200 {
 			t.Errorf("%v: %d, Retry-After %q", c.paths, a.Status, a.Header.Get("Retry-After"))
 		}
 		if c.page != strings.HasPrefix(a.Body, "<!DOCTYPE html>") || c.page == (a.Header.Get("Access-Control-Allow-Origin") == "*") {
@@ -79,7 +79,7 @@ func TestOneAddressTooOften(t *testing.T) {
 
 func TestAddressesOfOneHostCountAsOne(t *testing.T) {
 	t.Parallel()
-	s := limited(t, core.Limits{Token: limit.Rate{Events: 1, Per: time.Minute}})
+	s := limited(t, core.Limits{Token: limit.Rate{Events: 1, Per: time.Hour}})
 	for i, c := range []struct {
 		from    string
 		limited bool
@@ -95,7 +95,7 @@ func TestAddressesOfOneHostCountAsOne(t *testing.T) {
 
 func TestOneTenantTooOften(t *testing.T) {
 	t.Parallel()
-	s := limited(t, core.Limits{Token: limit.Rate{Events: 1, Per: time.Minute}, Authorize: limit.Rate{Events: 100, Per: time.Minute}})
+	s := limited(t, core.Limits{Token: limit.Rate{Events: 1, Per: time.Hour}, Authorize: limit.Rate{Events: 100, Per: time.Hour}})
 	for i := range 10 {
 		if a := knock(t, s, "203.0.113."+strconv.Itoa(i), "POST", "/music/token"); a.Status == http.StatusTooManyRequests {
 			t.Fatalf("%d: %s", i, a.Body)
@@ -137,15 +137,11 @@ func TestWhatIsNeverLimited(t *testing.T) {
 // TestLimitedRefreshKeepsTheGrant: who is told to wait has lost nothing.
 func TestLimitedRefreshKeepsTheGrant(t *testing.T) {
 	t.Parallel()
-	s := limited(t, core.Limits{Token: limit.Rate{Events: 2, Per: time.Minute}})
+	s := limited(t, core.Limits{Token: limit.Rate{Events: 1, Per: time.Hour}})
 	tokens := s.Login(t, s.Browser(), "ada")
 	form := url.Values{"grant_type": {"refresh_token"}, "client_id": {tokens.ClientID}, "refresh_token": {tokens.Refresh}}
-	var last coretest.Answer
-	for range 2 {
-		last = s.PostForm(t, nil, "/music/token", form)
-	}
-	wantError(t, "the third token request", last, http.StatusTooManyRequests, "temporarily_unavailable")
-	s.Advance(time.Minute)
+	wantError(t, "the second token request", s.PostForm(t, nil, "/music/token", form), http.StatusTooManyRequests, "temporarily_unavailable")
+	s.Advance(time.Hour)
 	if a := s.PostForm(t, nil, "/music/token", form); a.Status != http.StatusOK {
 		t.Errorf("after the wait: %d %s", a.Status, a.Body)
 	}

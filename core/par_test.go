@@ -117,9 +117,9 @@ func TestPushedRequestBelongsToItsClientTenantAndTime(t *testing.T) {
 	refused("without its prefix", "music", url.Values{"request_uri": {strings.TrimPrefix(uri, "urn:ietf:params:oauth:request_uri:")}})
 	refused("one to fetch", "music", url.Values{"request_uri": {"https://client.example/request.jwt"}})
 	refused("two", "music", url.Values{"request_uri": {uri, uri}})
-	s.Advance(89 * time.Second)
+	s.Advance(75 * time.Second)
 	s.Consent(t, s.Browser(), "music", good, "deny")
-	s.Advance(2 * time.Second)
+	s.Advance(16 * time.Second)
 	refused("too late", "music", nil)
 }
 
