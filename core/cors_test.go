@@ -114,27 +114,37 @@ func TestEveryAnswerCanBeReadByScripts(t *testing.T) {
 	one := limit.Rate{Events: 1, Per: time.Hour}
 	limited := limited(t, core.Limits{Register: one, Authorize: one, Token: one})
 	open := coretest.New(t)
+	seen := map[int]bool{}
 	for _, route := range open.Core.Routes() {
 		for _, method := range route.Methods {
 			what := method + " " + route.Path
+			look := func(a coretest.Answer) {
+				seen[a.Status] = true
+				readable(t, what, a, route)
+			}
 			for _, lines := range [][]string{
 				{"Origin: " + page},
 				{"Origin: null"},
+				{"Origin: http://localhost:6274"}, // may call the MCP server
 				{"Origin: " + page, "Authorization: Bearer wrong"},
 				{"Origin: " + page, "Authorization: Basic d3Jvbmc6d3Jvbmc=", "Content-Type: application/x-www-form-urlencoded"},
 			} {
-				readable(t, what, at(t, open, method, route, "a=b", lines...), route)
+				look(at(t, open, method, route, "a=b", lines...))
 			}
 			if method != http.MethodGet && method != http.MethodHead {
-				readable(t, what, at(t, open, method, route, strings.Repeat("x", 65<<10), "Origin: "+page), route)
+				look(at(t, open, method, route, strings.Repeat("x", 65<<10), "Origin: "+page))
 			}
 			for range 2 {
-				a := at(t, limited, method, route, "", "Origin: "+page)
-				readable(t, what, a, route)
+				look(at(t, limited, method, route, "", "Origin: "+page))
 			}
 		}
 		if a := at(t, limited, route.Methods[0], route, "", "Origin: "+page); (a.Status == http.StatusTooManyRequests) != (route.Cost != tenant.Free) {
 			t.Errorf("%s: the third time %d", route.Path, a.Status)
+		}
+	}
+	for _, status := range []int{200, 400, 401, 403, 413, 429} {
+		if !seen[status] {
+			t.Errorf("none was %d", status)
 		}
 	}
 }

@@ -157,7 +157,7 @@ func TestRefusalsForTheRateAreAuditedOnceAMinute(t *testing.T) {
 	}
 	lines := func() int { return strings.Count(s.Audit(), `"action":"rate_limited"`) }
 	flood("2001:db8::1")
-	if n := lines(); n != 1 || !strings.Contains(s.Audit(), `"reason":"usual","address":"2001:db8::/64"`) {
+	if n := lines(); n != 1 || !strings.Contains(s.Audit(), `"reason":"token","address":"2001:db8::/64"`) {
 		t.Errorf("%d lines after one flood: %s", n, s.Audit())
 	}
 	flood("203.0.113.8")

@@ -58,8 +58,11 @@ func (p Proxies) Addr(r *http.Request) netip.Addr {
 // Ignores tells whether r has an X-Forwarded-For that is not read, because it
 // is no proxy's.
 func (p Proxies) Ignores(r *http.Request) bool {
+	if len(r.Header["X-Forwarded-For"]) == 0 {
+		return false
+	}
 	peer, _ := parse(r.RemoteAddr)
-	return len(r.Header["X-Forwarded-For"]) > 0 && !p.Trust(peer)
+	return !p.Trust(peer)
 }
 
 // parse reads an address with or without a port: some proxies append one.

@@ -54,17 +54,17 @@ const (
 	Free
 )
 
-// String names the cost for the audit log.
+// String names the cost for the audit log, as the limit is named.
 func (c Cost) String() string {
 	switch c {
 	case Login:
-		return "login"
+		return "authorize"
 	case Registration:
-		return "registration"
+		return "register"
 	case Free:
 		return "free"
 	}
-	return "usual"
+	return "token"
 }
 
 // Audience says who reads a route's answers: it decides the form of errors and
