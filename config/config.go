@@ -169,9 +169,9 @@ type Tenant struct {
 
 	// URL under which clients reach an MCP server that is not behind the
 	// gateway, instead of a backend: the server, or the proxy before it, is
-	// then one of resource_servers and asks about each token. Behind the
-	// gateway the URL is the tenant's, with `/mcp`. https, or http on a
-	// loopback host; no slash at the end.
+	// then one of resource_servers and asks about each token (a proxy, at the
+	// tenant's `/forward-auth`). Behind the gateway the URL is the tenant's,
+	// with `/mcp`. https, or http on a loopback host; no slash at the end.
 	Resource string `koanf:"resource" example:"https://tools.example.com/mcp"`
 
 	// More MCP servers of this tenant, by name: `admin` is reached at the

@@ -125,7 +125,7 @@ func (s *Server) mount(endpoints ...endpoint) {
 		for _, method := range route.Methods {
 			mux.With(crossOrigin(route)...).Method(method, route.Path, handler)
 		}
-		if route.Audience != tenant.People { // answered by the CORS middleware, before any authentication
+		if route.Audience.Scripts() { // answered by the CORS middleware, before any authentication
 			mux.With(crossOrigin(route)...).Options(route.Path, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusNoContent)
 			})

@@ -62,7 +62,7 @@ func (g *Gateway) Routes() []tenant.Route {
 			})
 		}
 	}
-	return routes
+	return append(routes, g.forwardAuthRoutes()...)
 }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {

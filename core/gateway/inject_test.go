@@ -43,16 +43,15 @@ func injecting(t testing.TB, headers ...string) coretest.Option {
 	}
 }
 
-func TestBackendCanVerifyWhoCalls(t *testing.T) {
-	t.Parallel()
-	s := coretest.New(t)
-	tokens := s.Login(t, s.Browser(), "ada")
+// verified is what an assertion says, checked with the keys that music
+// publishes.
+func verified(t testing.TB, s *coretest.Server, text string) assertion.Claims {
+	t.Helper()
 	var set jose.JSONWebKeySet
 	meta := s.Get(t, nil, "/.well-known/oauth-authorization-server/music").JSON(t)
 	if err := json.Unmarshal([]byte(s.Get(t, nil, meta["jwks_uri"].(string)).Body), &set); err != nil || len(set.Keys) != 1 {
 		t.Fatalf("key set: %+v, %v", set, err)
 	}
-	text := seen(t, s.Call(t, "music", tokens.Access)).Get("X-Sallyport-Assertion")
 	token, err := jwt.ParseSigned(text, []jose.SignatureAlgorithm{jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +60,14 @@ func TestBackendCanVerifyWhoCalls(t *testing.T) {
 	if err := token.Claims(set, &claims); err != nil {
 		t.Fatal(err)
 	}
+	return claims
+}
+
+func TestBackendCanVerifyWhoCalls(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t)
+	tokens := s.Login(t, s.Browser(), "ada")
+	claims := verified(t, s, seen(t, s.Call(t, "music", tokens.Access)).Get("X-Sallyport-Assertion"))
 	if err := claims.Validate(jwt.Expected{Issuer: s.URL + "/music", Subject: "ada", AnyAudience: jwt.Audience{s.Backend.URL}, Time: time.Now()}); err != nil {
 		t.Error(err)
 	}

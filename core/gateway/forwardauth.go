@@ -1,0 +1,137 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/resourceserver"
+	"github.com/sallyport/sallyport/core/tenant"
+)
+
+// forwardAuthPath is where a proxy of the operator's asks, below the issuer.
+const forwardAuthPath = "/forward-auth"
+
+// forwardAuthRoutes are the routes for nginx auth_request, Traefik and Caddy
+// forward auth, and Envoy ext_authz over HTTP. Envoy asks with the method and
+// below the path of the request it is about; the others with GET.
+func (g *Gateway) forwardAuthRoutes() []tenant.Route {
+	var routes []tenant.Route
+	for _, path := range []string{forwardAuthPath, forwardAuthPath + "/*"} {
+		routes = append(routes, tenant.Route{
+			Path: path, Cost: tenant.Free, Audience: tenant.Proxies, Handle: g.forwardAuth,
+			Methods: []string{
+				http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+			},
+		})
+	}
+	return routes
+}
+
+// forwardAuth tells a proxy whether to pass a request on to an MCP server that
+// is not behind the gateway: 200, with the headers that the server is to get,
+// or what the client is to be answered.
+//
+// The 200 holds the user's upstream token, and this address is as public as the
+// others: a client that asked here itself could read a token that must not
+// cross. So the proxy has to prove that it is one of the tenant's resource
+// servers, for whom the token endpoint does the same by token exchange. It does
+// so in Proxy-Authorization: Authorization is the client's, and this one is for
+// the next hop only and goes no further (RFC 9110 §11.7.2).
+func (g *Gateway) forwardAuth(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
+	if t.HasGateway() {
+		return oauth.NotFound("this tenant's MCP server is behind the gateway; forward auth is for one with a resource elsewhere")
+	}
+	if err := g.checkProxy(r, t); err != nil {
+		// Not 401: a client whose proxy is set up wrongly must not throw its
+		// token away.
+		w.Header().Set("Proxy-Authenticate", `Basic realm="forward-auth"`)
+		return &oauth.Error{
+			Code: oauth.InvalidClient, Status: http.StatusProxyAuthRequired, Cause: err,
+			Description: "this is for proxies that prove to be one of the tenant's resource servers by Proxy-Authorization",
+		}
+	}
+	said, err := g.ask(r, t)
+	if err != nil {
+		no := refuse(err)
+		if no.fault != nil && no.fault.StatusCode() >= http.StatusInternalServerError {
+			g.log.Error("forward auth failed", "tenant", t.Name, "status", no.fault.StatusCode(), "error", err,
+				"request", middleware.GetReqID(r.Context()))
+		}
+		no.write(w, t, "", nil)
+		return nil
+	}
+	for _, h := range g.gate.headers(t) {
+		// Those without a value too: a proxy that copies headers then replaces
+		// what a client has sent under the name.
+		w.Header().Set(h.Name, said.Get(h.Name))
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return nil
+}
+
+// checkProxy authenticates the proxy, as the token endpoint would.
+func (g *Gateway) checkProxy(r *http.Request, t *tenant.Tenant) error {
+	proxy := &http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
+	_, err := resourceserver.Authenticate(t, proxy, oauth.Params{})
+	if err != nil {
+		g.gate.audit.Record(r.Context(), audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: "forward_auth"})
+	}
+	return err
+}
+
+// ask puts the request that the proxy is about through the gate.
+func (g *Gateway) ask(r *http.Request, t *tenant.Tenant) (http.Header, error) {
+	p, err := g.gate.decide(r.Context(), t, facts{
+		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: askedQuery(r),
+		messages: func() ([]message, error) { return announced(r.Header, t), nil },
+	})
+	if err != nil {
+		return nil, err
+	}
+	origin, _ := oauth.SplitOrigin(t.External)
+	return g.gate.vouch(t, p, origin)
+}
+
+// askedQuery is the query of the request that the proxy is about: the URL's own
+// where the proxy asks below its path, or what the proxy says it was. Either can
+// only make the gate refuse more; nothing else a proxy says of the request is
+// looked at, and the tenant is the one whose address was asked.
+func askedQuery(r *http.Request) string {
+	query := r.URL.RawQuery
+	for _, name := range []string{"X-Forwarded-Uri", "X-Original-Uri"} {
+		for _, uri := range r.Header[name] {
+			if _, asked, ok := strings.Cut(uri, "?"); ok {
+				query += "&" + asked
+			}
+		}
+	}
+	return query
+}
+
+// announcing is the first MCP revision in which clients repeat in headers what
+// is in the body, and servers refuse a request where the two differ. Revisions
+// are dates and compare as strings.
+const announcing = "2026-07-28"
+
+// announced is what a request says of itself in its headers, where it does: no
+// proxy shows us a body. Of any other request we know nothing, and so it is one
+// that may not come without a token and calls every tool there is a rule for.
+func announced(h http.Header, t *tenant.Tenant) []message {
+	method, tool := h["Mcp-Method"], h["Mcp-Name"]
+	if h.Get("Mcp-Protocol-Version") >= announcing && len(method) == 1 && (method[0] != toolsCall || len(tool) == 1) {
+		m := message{method: method[0]}
+		if m.method == toolsCall {
+			m.tool = decodeValue(tool[0])
+		}
+		return []message{m}
+	}
+	unknown := []message{{}}
+	for name := range t.Tools {
+		unknown = append(unknown, message{method: toolsCall, tool: name})
+	}
+	return unknown
+}

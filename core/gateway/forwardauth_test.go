@@ -1,0 +1,224 @@
+package gateway_test
+
+import (
+	"encoding/base64"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/core"
+	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/coretest/memory"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
+)
+
+const proxySecret = "the+proxy's%secret"
+
+// elsewhere has music's MCP server behind a proxy that asks.
+func elsewhere(c *core.Config, tenants []*tenant.Tenant, f *upstreamtest.Fake) {
+	withPolicy(c, tenants, f)
+	tenants[0].Anonymous, tenants[0].Tools = nil, nil
+	tenants[0].Backend, tenants[0].External = nil, "https://tools.example.com/mcp"
+	tenants[0].ResourceServers = []tenant.ResourceServer{{ID: "edge", Secret: seal.NewSecret(proxySecret)}}
+	tenants[1].ResourceServers = []tenant.ResourceServer{{ID: "octo-edge", Secret: seal.NewSecret("octo-secret")}}
+}
+
+// byProxy asks as a proxy does, which hands on what the client sent: name,
+// value, name, value.
+func byProxy(t testing.TB, s *coretest.Server, method, target, id, secret string, headers ...string) coretest.Answer {
+	t.Helper()
+	r := request(t, s, "", method, target, nil)
+	r.Header.Del("Authorization")
+	if id != "" {
+		r.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret))))
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return s.Do(t, nil, r)
+}
+
+func edge(t testing.TB, s *coretest.Server, headers ...string) coretest.Answer {
+	t.Helper()
+	return byProxy(t, s, http.MethodGet, "/music/forward-auth", "edge", proxySecret, headers...)
+}
+
+func TestProxyGetsWhatTheServerIsToGet(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, elsewhere)
+	bearer := "Bearer " + s.Login(t, s.Browser(), "ada").Access
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete, http.MethodOptions, http.MethodHead} {
+		for _, target := range []string{"/music/forward-auth", "/music/forward-auth/mcp?cursor=a", "/music/forward-auth/"} {
+			a := byProxy(t, s, method, target, "edge", proxySecret, "Authorization", bearer)
+			if a.Status != http.StatusOK || a.Header.Get("Authorization") != "Bearer upstream-access-ada-0" || a.Body != "" ||
+				a.Header.Get("Cache-Control") != "no-store" || a.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %s: %d %v %s", method, target, a.Status, a.Header, a.Body)
+			}
+			if claims := verified(t, s, a.Header.Get("X-Sallyport-Assertion")); claims.Subject != "ada" || claims.Audience[0] != "https://tools.example.com" {
+				t.Errorf("%s %s: %+v", method, target, claims)
+			}
+		}
+	}
+}
+
+// TestNoClientReadsAnUpstreamToken: whoever is no proxy of the tenant's gets
+// nothing of what it may have been told, with a good token of the user's too.
+func TestNoClientReadsAnUpstreamToken(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, elsewhere)
+	tokens := s.Login(t, s.Browser(), "ada")
+	web := s.PostJSON(t, "/music/register", `{"redirect_uris":["`+coretest.ClientCallback+`"],"token_endpoint_auth_method":"client_secret_basic"}`).JSON(t)
+	for what, c := range map[string][2]string{
+		"a client":                  {},
+		"an unknown one":            {"nobody", proxySecret},
+		"a wrong secret":            {"edge", "wrong"},
+		"no secret":                 {"edge", ""},
+		"a resource server of octo": {"octo-edge", "octo-secret"},
+		"the client of the token":   {tokens.ClientID, ""},
+		"a client with its secret":  {web["client_id"].(string), web["client_secret"].(string)},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodHead, http.MethodOptions} {
+			a := byProxy(t, s, method, "/music/forward-auth", c[0], c[1], "Authorization", "Bearer "+tokens.Access)
+			wantNotForYou(t, what+" "+method, a)
+		}
+	}
+	wantNotForYou(t, "the secret in the URL", byProxy(t, s, http.MethodGet,
+		"/music/forward-auth?client_id=edge&client_secret="+url.QueryEscape(proxySecret), "", "", "Authorization", "Bearer "+tokens.Access))
+	wantNotForYou(t, "the token as the proxy's proof", byProxy(t, s, http.MethodGet,
+		"/music/forward-auth", "", "", "Authorization", "Bearer "+tokens.Access, "Proxy-Authorization", "Bearer "+tokens.Access))
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("edge:"+url.QueryEscape(proxySecret)))
+	if a := byProxy(t, s, http.MethodGet, "/music/forward-auth", "", "", "Authorization", basic); a.Status != http.StatusProxyAuthRequired {
+		t.Errorf("the proof in the client's header: %d", a.Status)
+	}
+	if !strings.Contains(s.Audit(), `"action":"access_rejected","tenant":"music","reason":"forward_auth"`) {
+		t.Errorf("audit:\n%s", s.Audit())
+	}
+}
+
+func wantNotForYou(t *testing.T, what string, a coretest.Answer) {
+	t.Helper()
+	for name, values := range a.Header {
+		if name == "Authorization" || name == "X-Sallyport-Assertion" || strings.Contains(strings.Join(values, ""), "upstream-access") {
+			t.Errorf("%s reads %s: %v", what, name, values)
+		}
+	}
+	if a.Status != http.StatusProxyAuthRequired || strings.Contains(a.Body, "upstream-access") || a.Header.Get("WWW-Authenticate") != "" ||
+		a.Header.Get("Proxy-Authenticate") == "" || a.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("%s: %d %v %s", what, a.Status, a.Header, a.Body)
+	}
+}
+
+func TestForwardAuthIsForServersElsewhere(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, elsewhere)
+	token := s.Login(t, s.Browser(), "ada").Access
+	if a := byProxy(t, s, http.MethodGet, "/octo/forward-auth", "octo-edge", "octo-secret", "Authorization", "Bearer "+token); a.Status != http.StatusNotFound {
+		t.Errorf("a tenant behind the gateway: %d %s", a.Status, a.Body)
+	}
+}
+
+func TestWhatAProxyHandsBackToAClient(t *testing.T) {
+	t.Parallel()
+	driver := &memory.Driver{}
+	s := coretest.New(t, elsewhere, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
+		driver.Now, c.Store = c.Now, driver
+	})
+	token := s.Login(t, s.Browser(), "ada").Access
+	const where = `Bearer resource_metadata="https://tools.example.com/.well-known/oauth-protected-resource/mcp", scope="read write admin"`
+	for what, c := range map[string]struct {
+		headers   []string
+		status    int
+		challenge string // its beginning; empty: there is none
+	}{
+		"no token":                     {nil, 401, where},
+		"another scheme":               {[]string{"Authorization", "Basic eDp5"}, 401, where},
+		"a bad token":                  {[]string{"Authorization", "Bearer sp_at_x"}, 401, where + `, error="invalid_token"`},
+		"two tokens":                   {[]string{"Authorization", "Bearer " + token, "Authorization", "Bearer " + token}, 400, ""},
+		"a token in the URL, Traefik":  {[]string{"Authorization", "Bearer " + token, "X-Forwarded-Uri", "/mcp?access_token=x"}, 400, ""},
+		"a token in the URL, nginx":    {[]string{"Authorization", "Bearer " + token, "X-Original-URI", "/mcp?a=b&access_token=x"}, 400, ""},
+		"a script of a strange origin": {[]string{"Authorization", "Bearer " + token, "Origin", "https://evil.example.com"}, 403, ""},
+		"a tenant's name in a hint":    {[]string{"Authorization", "Bearer " + token, "X-Forwarded-Host", "octo", "X-Forwarded-Uri", "/octo/mcp"}, 200, ""},
+	} {
+		a := edge(t, s, c.headers...)
+		if challenge := a.Header.Get("WWW-Authenticate"); a.Status != c.status || !strings.HasPrefix(challenge, c.challenge) || c.challenge == "" && challenge != "" {
+			t.Errorf("%s: %d %v %s", what, a.Status, a.Header, a.Body)
+		}
+		if c.status != 200 && a.Header.Get("Authorization") != "" {
+			t.Errorf("%s: with the upstream token", what)
+		}
+	}
+	a := byProxy(t, s, http.MethodGet, "/music/forward-auth/mcp?access_token=x", "edge", proxySecret, "Authorization", "Bearer "+token)
+	if a.Status != http.StatusBadRequest {
+		t.Errorf("a token in the URL, Envoy: %d", a.Status)
+	}
+	s.Advance(time.Minute) // beyond what is remembered of grants
+	driver.Fail(func(string, string) error { return http.ErrHandlerTimeout })
+	if a := edge(t, s, "Authorization", "Bearer "+token); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || a.Header.Get("WWW-Authenticate") != "" {
+		t.Errorf("the store is down: %d %v", a.Status, a.Header)
+	}
+}
+
+// TestPolicyWithoutABody: a proxy shows no body. A client of the newest
+// revision says in headers what is in it; of every other request the worst is
+// taken.
+func TestPolicyWithoutABody(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, elsewhere, withPolicy)
+	bearer := "Bearer " + s.Login(t, s.Browser(), "ada").Access // with read
+	says := func(version, method string, names ...string) []string {
+		headers := []string{"Mcp-Protocol-Version", version, "Mcp-Method", method}
+		for _, name := range names {
+			headers = append(headers, "Mcp-Name", name)
+		}
+		return headers
+	}
+	for what, c := range map[string]struct {
+		headers []string
+		without int    // status without a token
+		with    int    // status with one
+		scope   string // that the refusal with one asks for
+	}{
+		"a list":                     {says("2026-07-28", "tools/list"), 200, 200, ""},
+		"a later revision":           {says("2027-01-01", "tools/list"), 200, 200, ""},
+		"a tool without a rule":      {says("2026-07-28", "tools/call", "whoami"), 401, 200, ""},
+		"a tool that is covered":     {says("2026-07-28", "tools/call", "look"), 401, 200, ""},
+		"a tool that needs more":     {says("2026-07-28", "tools/call", "delete"), 401, 403, "read write"},
+		"a tool in encoded letters":  {says("2026-07-28", "tools/call", "=?base64?bMO2c2NoZW4=?="), 401, 403, "read write"},
+		"a call of nothing":          {says("2026-07-28", "tools/call"), 401, 403, "read write admin"},
+		"a call of two":              {says("2026-07-28", "tools/call", "look", "delete"), 401, 403, "read write admin"},
+		"two methods":                {append(says("2026-07-28", "tools/list"), "Mcp-Method", "tools/call"), 401, 403, "read write admin"},
+		"a revision that says less":  {says("2025-11-25", "tools/list"), 401, 403, "read write admin"},
+		"nothing said":               {nil, 401, 403, "read write admin"},
+		"a method in another header": {[]string{"X-Forwarded-Method", "GET", "X-Original-Method", "GET"}, 401, 403, "read write admin"},
+	} {
+		if a := edge(t, s, c.headers...); a.Status != c.without || c.without == 200 && (len(a.Header["Authorization"]) != 1 || a.Header.Get("Authorization") != "") {
+			t.Errorf("%s without a token: %d %v", what, a.Status, a.Header)
+		}
+		a := edge(t, s, append(c.headers, "Authorization", bearer)...)
+		asked := scopeOf(a.Header.Get("WWW-Authenticate"))
+		want := map[string]bool{}
+		for _, scope := range strings.Fields(c.scope) {
+			want[scope] = true
+		}
+		if a.Status != c.with || !maps.Equal(asked, want) {
+			t.Errorf("%s: %d %s", what, a.Status, a.Header.Get("WWW-Authenticate"))
+		}
+	}
+}
+
+// scopeOf is the scopes of a challenge.
+func scopeOf(challenge string) map[string]bool {
+	scopes := map[string]bool{}
+	if _, rest, ok := strings.Cut(challenge, `scope="`); ok {
+		value, _, _ := strings.Cut(rest, `"`)
+		for _, scope := range strings.Fields(value) {
+			scopes[scope] = true
+		}
+	}
+	return scopes
+}
