@@ -115,7 +115,7 @@ type Limits struct {
 	Register Rate `koanf:"register" default:"300/m"`
 
 	// Steps of a login in a browser, at `/authorize`, `/consent` and
-	// `/callback`. A login has three.
+	// `/callback`, of which a login has three, and the page `/connections`.
 	Authorize Rate `koanf:"authorize" default:"300/m"`
 
 	// Everything else that clients ask, above all `/token`. Not the MCP

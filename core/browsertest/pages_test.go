@@ -13,8 +13,10 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
 var pictures = flag.String("pages", "", "write a picture of every page into this folder")
@@ -113,6 +115,11 @@ func variants(target string) map[string]func(http.ResponseWriter) {
 		"error": fault(pages.Error{Tenant: music, Status: http.StatusBadRequest, Title: "This login cannot go on",
 			Message: "The login took too long, or this page was loaded a second time.",
 			Hint:    "Go back to your application. If it is not connected there, start again.", RequestID: "0b7c5f0e6d4f4c0fa9f1"}),
+		"error-limited": func(w http.ResponseWriter) {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			p.Fault(w, r, &tenant.Tenant{DisplayName: "Music", Issuer: "https://mcp.example/music", Provider: upstreamtest.Provider{Fake: &upstreamtest.Fake{}}},
+				oauth.TooMany("too many requests from this address", 40*time.Second))
+		},
 		"error-bare": fault(pages.Error{Status: http.StatusNotFound, Title: "Nothing here", Message: "No page has this address."}),
 	}
 }

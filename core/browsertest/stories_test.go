@@ -12,6 +12,11 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/sallyport/sallyport/core"
+	"github.com/sallyport/sallyport/core/limit"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
 // What the stories look for on a page.
@@ -45,6 +50,21 @@ func TestStories(t *testing.T) {
 		"no cookie at callback":        testNoCookieAtCallback,
 		"custom scheme":                testCustomScheme,
 		"redirect after a form's POST": testFormAction,
+		"too many requests":            testTooMany,
+
+		"connections: end one":                   testEndOne,
+		"connections: end all without scripts":   testEndAllWithoutScripts,
+		"connections: with the keyboard":         testEndByKeyboard,
+		"connections: read aloud":                testReadAloud,
+		"connections: deny and nothing is there": testNothingConnected,
+		"connections: reload and back":           testReloadAndBack,
+		"connections: press End twice":           testEndTwice,
+		"connections: two tabs and two users":    testTwoUsers,
+		"connections: page left open":            testStaleConnections,
+		"connections: no cookies":                testNoCookiesAtConnections,
+		"connections: framed by another site":    testFramedConnections,
+		"connections: form of another site":      testForgedForm,
+		"connections: from the error page":       testFromErrorPage,
 	}
 	for name, story := range stories {
 		t.Run(name, func(t *testing.T) {
@@ -291,6 +311,31 @@ func testCustomScheme(t *testing.T, w *world, b *tab) {
 		t.Errorf("the page says\n%s, want\n%s", refresh, want)
 	}
 	b.hears("goes to "+want, "metaTagRefresh")
+}
+
+func testTooMany(t *testing.T, w *world, b *tab) {
+	w = newWorld(t, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
+		c.Limits.Authorize = limit.Rate{Events: 1, Per: 4 * time.Minute}
+	})
+	c := w.connect(t, "/callback")
+	b.open(c.url)
+	b.sees(request)
+	for _, l := range looks() {
+		b.looks(l)
+		get(b, chromedp.Reload())
+		b.sees(problem)
+		b.fits(l)
+		if text := b.text("main"); !strings.Contains(text, "Error 429") || !strings.Contains(text, "Load this page again in 4 minutes.") {
+			t.Errorf("the page says\n%s", text)
+		}
+	}
+	w.Advance(4 * time.Minute)
+	get(b, chromedp.Reload())
+	b.click(approve)
+	b.sees(problem) // the limit holds for the form as well, and it can be sent again
+	w.Advance(4 * time.Minute)
+	get(b, chromedp.Reload())
+	b.sees(login)
 }
 
 // testFormAction shows why the consent form is not answered with a redirect:

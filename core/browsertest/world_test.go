@@ -29,7 +29,7 @@ type answer struct {
 	query url.Values
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, options ...coretest.Option) *world {
 	t.Helper()
 	w := &world{answers: make(chan answer, 10)}
 	client := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -49,10 +49,10 @@ func newWorld(t *testing.T) *world {
 		show(rw, `<a id="login" href="%s?%s">Log in as Ada</a>`, callback, back.Encode())
 	}))
 	t.Cleanup(upstream.Close)
-	w.Server = coretest.New(t, func(_ *core.Config, tenants []*tenant.Tenant, fake *upstreamtest.Fake) {
+	w.Server = coretest.New(t, append(options, func(_ *core.Config, tenants []*tenant.Tenant, fake *upstreamtest.Fake) {
 		callback = tenants[0].Issuer + "/callback"
 		fake.Login = strings.Replace(upstream.URL, "127.0.0.1", "localhost", 1) + "/login"
-	})
+	})...)
 	return w
 }
 

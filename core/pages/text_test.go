@@ -1,6 +1,9 @@
 package pages
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestClean(t *testing.T) {
 	tests := []struct{ in, want string }{
@@ -45,6 +48,17 @@ func TestSentence(t *testing.T) {
 	} {
 		if got := sentence(in); got != want {
 			t.Errorf("sentence(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSoon(t *testing.T) {
+	for wait, want := range map[time.Duration]string{
+		time.Second: "a moment", 10 * time.Second: "a moment", 11 * time.Second: "a minute", time.Minute: "a minute",
+		time.Minute + 1: "2 minutes", time.Hour: "60 minutes",
+	} {
+		if got := soon(wait); got != want {
+			t.Errorf("soon(%v) = %q, want %q", wait, got, want)
 		}
 	}
 }
