@@ -76,7 +76,7 @@ type answer struct {
 const maxRedirectURIs = 16
 
 func (e *Endpoint) register(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	m, err := read(w, r, t)
+	m, err := read(r, t)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func describe(t *tenant.Tenant, reg *client.Registered, m metadata) answer {
 	return a
 }
 
-func read(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) (metadata, error) {
+func read(r *http.Request, t *tenant.Tenant) (metadata, error) {
 	var m struct {
 		metadata
 		JWKS json.RawMessage `json:"jwks"`
