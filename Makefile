@@ -12,6 +12,10 @@ PROVIDERS := $(patsubst %/,%,$(wildcard providers/*/))
 # golangci-lint is built from source in the version pinned here.
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME ?= 10s
+# How long make chaos goes on with each of two kinds of Redis, and make bench
+# sends to each address, twice.
+CHAOS   ?= 60s
+LOAD    ?= 5s
 
 .DEFAULT_GOAL := help
 
@@ -27,15 +31,18 @@ plugins: need-rust build ## build every provider into plugins/dist
 	$(BIN) plugin build -o $(DIST) $(addprefix ./,$(PROVIDERS))
 
 ##@ Prove
-.PHONY: test race conformance pages lint fuzz check bench
-test: need-redis need-strace need-node need-python need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
+.PHONY: test race conformance chaos pages lint fuzz check bench benchmarks
+test: need-redis need-nginx need-wrk need-strace need-node need-python need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
 	$(GO) test ./...
 
-race: need-redis need-strace need-node need-python need-chromium plugins ## the same with the race detector
+race: need-redis need-nginx need-wrk need-strace need-node need-python need-chromium plugins ## the same with the race detector
 	$(GO) test -race ./...
 
 conformance: need-node ## the MCP project's conformance tool against the authorization server and the gateway
 	$(GO) test -count=1 -v -run '^TestConformance' ./cmd/sallyport/e2e
+
+chaos: need-redis need-node ## replicas and Redis primaries die, upstreams fail, clocks jump; nobody is logged out. CHAOS=5m for longer
+	$(GO) test -count=1 -v -timeout 60m -run '^TestChaos$$' ./cmd/sallyport/e2e -chaos $(CHAOS)
 
 pages: need-chromium need-node ## a picture of every page, in bin/pages
 	$(GO) test -count=1 ./core/browsertest -run TestPages -pages $(CURDIR)/bin/pages
@@ -55,7 +62,10 @@ fuzz: ## every fuzz target for FUZZTIME, a duration or a count such as 1000x (de
 
 check: lint test ## what a change has to pass
 
-bench: plugins ## benchmarks of the hot paths
+bench: need-redis need-nginx need-wrk ## Sallyport against a bare reverse proxy and nginx, one load driver, one run
+	$(GO) test -count=1 -v -timeout 30m -run '^TestLoad$$' ./cmd/sallyport/e2e -load $(LOAD)
+
+benchmarks: plugins ## Go benchmarks of the hot paths
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 ##@ Help
@@ -64,7 +74,13 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-strace need-node need-python need-venv need-rust need-chromium
+.PHONY: need-redis need-nginx need-wrk need-strace need-node need-python need-venv need-rust need-chromium
+need-nginx:
+	@command -v nginx >/dev/null || $(call install,nginx-light)
+
+need-wrk:
+	@command -v wrk >/dev/null || $(call install,wrk)
+
 need-strace:
 	@command -v strace >/dev/null || $(call install,strace)
 

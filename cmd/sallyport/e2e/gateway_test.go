@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -41,6 +42,8 @@ type gateway struct {
 	t       *testing.T
 	world   *world
 	store   string   // URL
+	url     string   // of all tenants, if not below front
+	environ []string // of the process; nothing from outside
 	dir     string   // holds the config, the key and the plugins
 	private []string // hosts of the upstreams
 	tenants []tenant
@@ -53,6 +56,16 @@ type gateway struct {
 // newGateway starts a Sallyport with these tenants that ends with the test.
 func newGateway(ctx context.Context, t *testing.T, w *world, s site, store string, tenants ...tenant) *gateway {
 	t.Helper()
+	g := prepareGateway(t, w, s, store, seal.NewKey(), tenants...)
+	if err := g.start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// prepareGateway lays the files of a Sallyport, for start to start it.
+func prepareGateway(t *testing.T, w *world, s site, store string, key seal.Key, tenants ...tenant) *gateway {
+	t.Helper()
 	g := &gateway{site: s, t: t, world: w, store: store, dir: t.TempDir()}
 	if err := os.MkdirAll(g.pluginDir(), 0o755); err != nil {
 		t.Fatal(err)
@@ -60,18 +73,15 @@ func newGateway(ctx context.Context, t *testing.T, w *world, s site, store strin
 	for _, tenant := range tenants {
 		g.add(tenant)
 	}
-	if err := os.WriteFile(filepath.Join(g.dir, "key"), []byte(seal.NewKey().Reveal()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(g.dir, "key"), []byte(key.Reveal()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		g.stop()
 		if t.Failed() {
-			t.Logf("sallyport said:\n%s", g.out.String())
+			t.Logf("sallyport said:\n%s", g.out.tail())
 		}
 	})
-	if err := g.start(ctx); err != nil {
-		t.Fatal(err)
-	}
 	return g
 }
 
@@ -93,7 +103,7 @@ var configFile = template.Must(template.New("").Parse(`
 server:
   listen: "{{.Front}}"
   operator_listen: "{{.Operator}}"
-  url: "http://{{.Front}}/{tenant}"
+  url: "{{.URL}}"
 audit: stderr
 store: "{{.Store}}"
 keys: ["${file:{{.Dir}}/key}"]
@@ -116,7 +126,7 @@ tenants:
 func (g *gateway) writeConfig() (string, error) {
 	var text bytes.Buffer
 	err := configFile.Execute(&text, map[string]any{
-		"Front": g.front, "Operator": g.operator, "Store": g.store, "Dir": g.dir, "Cache": g.world.cache,
+		"URL": cmp.Or(g.url, "http://"+g.front+"/{tenant}"), "Front": g.front, "Operator": g.operator, "Store": g.store, "Dir": g.dir, "Cache": g.world.cache,
 		"Private": g.private, "Tenants": g.tenants,
 	})
 	file := filepath.Join(g.dir, "sallyport.yaml")
@@ -149,7 +159,7 @@ func (g *gateway) start(ctx context.Context) error {
 // run starts the process and tells whether it came to be ready.
 func (g *gateway) run(ctx context.Context, file string) (bool, error) {
 	g.cmd = exec.Command(g.world.bin, "serve", "-c", file)
-	g.cmd.Env = []string{} // no SALLYPORT_* from outside
+	g.cmd.Env = append([]string{}, g.environ...) // not nil, which is the environment outside
 	g.cmd.Stdout, g.cmd.Stderr = &g.out, &g.out
 	if err := g.cmd.Start(); err != nil {
 		g.cmd = nil
@@ -225,6 +235,12 @@ func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.buf.String()
+}
+
+// tail is what fits on a few screens.
+func (o *output) tail() string {
+	s := o.String()
+	return s[max(0, len(s)-16<<10):]
 }
 
 func (o *output) reset() {
