@@ -1,0 +1,60 @@
+// Command load is what `make bench` measures Sallyport against: an MCP server's
+// answer without the MCP server, and the plainest reverse proxy that Go has.
+//
+//	load backend       answers every request with the same few bytes
+//	load proxy URL     passes every request on to URL
+//
+// Either prints the address it listens on and ends when its input does.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	handler := http.Handler(http.HandlerFunc(answer))
+	switch {
+	case len(args) == 1 && args[0] == "backend":
+	case len(args) == 2 && args[0] == "proxy":
+		target, err := url.Parse(args[1])
+		if err != nil {
+			return err
+		}
+		handler = &httputil.ReverseProxy{
+			Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
+			// The same connections to the backend as Sallyport's own.
+			Transport: &http.Transport{MaxIdleConnsPerHost: 256},
+		}
+	default:
+		return fmt.Errorf("usage: load backend | load proxy URL")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(l.Addr())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	return http.Serve(l, handler)
+}
+
+func answer(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}]}}`)
+}
