@@ -58,8 +58,8 @@ type Server struct {
 	// can connect; a container needs `:8080`. Port 0 picks a free one.
 	Listen string `koanf:"listen" default:"127.0.0.1:8080" example:":8080"`
 
-	// Address of the operator's listener (health). Not for the public. Empty
-	// or `off`: none.
+	// Address of the operator's listener (health, metrics, forward auth). Not
+	// for the public. Empty or `off`: none.
 	OperatorListen string `koanf:"operator_listen" default:"127.0.0.1:9090" example:"off"`
 
 	// URL of every tenant that has none of its own. `{tenant}` stands for the
@@ -169,9 +169,10 @@ type Tenant struct {
 
 	// URL under which clients reach an MCP server that is not behind the
 	// gateway, instead of a backend: the server, or the proxy before it, is
-	// then one of resource_servers and asks about each token (a proxy, at the
-	// tenant's `/forward-auth`). Behind the gateway the URL is the tenant's,
-	// with `/mcp`. https, or http on a loopback host; no slash at the end.
+	// then one of resource_servers and asks about each token (a proxy, at
+	// `/forward-auth/` and the tenant's name on server/operator_listen). Behind
+	// the gateway the URL is the tenant's, with `/mcp`. https, or http on a
+	// loopback host; no slash at the end.
 	Resource string `koanf:"resource" example:"https://tools.example.com/mcp"`
 
 	// More MCP servers of this tenant, by name: `admin` is reached at the

@@ -20,7 +20,7 @@ func (s *Server) mountRefusals(mux chi.Router) {
 	}
 	for _, route := range s.routes {
 		allowed := methods[route.Path]
-		if route.Audience.Scripts() {
+		if route.Audience != tenant.People {
 			allowed = append(slices.Clone(allowed), http.MethodOptions)
 		}
 		mux.Handle(route.Path, s.notAllowed(route, strings.Join(allowed, ", ")))
@@ -30,7 +30,7 @@ func (s *Server) mountRefusals(mux chi.Router) {
 func (s *Server) notAllowed(route tenant.Route, allowed string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", allowed) // RFC 9110 §15.5.6
-		if route.Audience.Scripts() {
+		if route.Audience != tenant.People {
 			anyScript(w)
 		}
 		fault := oauth.Errorf(oauth.InvalidRequest, "this address takes %s", allowed)

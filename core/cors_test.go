@@ -37,14 +37,14 @@ func readable(t *testing.T, what string, a coretest.Answer, route tenant.Route) 
 	t.Helper()
 	origin, exposed := a.Header.Get("Access-Control-Allow-Origin"), a.Header.Get("Access-Control-Expose-Headers")
 	for name := range a.Header {
-		if !route.Audience.Scripts() && strings.HasPrefix(name, "Access-Control-") {
-			t.Errorf("%s: %s where no script may read", what, name)
+		if route.Audience == tenant.People && strings.HasPrefix(name, "Access-Control-") {
+			t.Errorf("%s: %s on a page for people", what, name)
 		}
 	}
 	if a.Header.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("%s: credentials", what)
 	}
-	if !route.Audience.Scripts() {
+	if route.Audience == tenant.People {
 		return
 	}
 	if origin != "*" {
@@ -62,8 +62,8 @@ func readable(t *testing.T, what string, a coretest.Answer, route tenant.Route) 
 }
 
 // TestPreflightsNeedNoToken walks every route that is mounted: what facts say
-// clients in browsers ask before each request, and what is for people and
-// proxies, which no script may ask.
+// clients in browsers ask before each request, and people's pages, which no
+// script may ask.
 func TestPreflightsNeedNoToken(t *testing.T) {
 	t.Parallel()
 	s := coretest.New(t)
@@ -82,8 +82,8 @@ func TestPreflightsNeedNoToken(t *testing.T) {
 			what := "preflight of " + method + " " + route.Path
 			a := at(t, s, http.MethodOptions, route, "", "Origin: "+page, "Access-Control-Request-Method: "+method,
 				"Access-Control-Request-Headers: "+headers[route.Audience])
-			if !route.Audience.Scripts() {
-				if a.Status < 400 {
+			if route.Audience == tenant.People {
+				if a.Status != http.StatusMethodNotAllowed {
 					t.Errorf("%s: %d", what, a.Status)
 				}
 				readable(t, what, a, route)
@@ -96,7 +96,7 @@ func TestPreflightsNeedNoToken(t *testing.T) {
 				t.Errorf("%s: %d %v", what, a.Status, a.Header)
 			}
 		}
-		if !route.Audience.Scripts() {
+		if route.Audience == tenant.People {
 			continue
 		}
 		if a := at(t, s, http.MethodOptions, route, ""); a.Status != http.StatusNoContent { // not a browser's
@@ -155,7 +155,7 @@ func TestMethodsOfEveryPath(t *testing.T) {
 	for _, route := range s.Core.Routes() {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
 			a := at(t, s, method, route, "", "Origin: "+page)
-			taken := slices.Contains(route.Methods, method) || method == "OPTIONS" && route.Audience.Scripts()
+			taken := slices.Contains(route.Methods, method) || method == "OPTIONS" && route.Audience != tenant.People
 			if taken == (a.Status == http.StatusMethodNotAllowed) {
 				t.Errorf("%s %s: %d", method, route.Path, a.Status)
 			}

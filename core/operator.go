@@ -8,10 +8,12 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // Operator returns the handler for the operator's listener, which is not for
-// the public: /healthz says that the process runs, /readyz that it can serve.
+// the public: /healthz says that the process runs, /readyz that it can serve,
+// /forward-auth/{tenant} is for proxies of the operator's.
 func (s *Server) Operator() http.Handler {
 	mux := chi.NewRouter()
 	mux.Get("/healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -26,5 +28,25 @@ func (s *Server) Operator() http.Handler {
 		}
 		oauth.WriteJSON(w, http.StatusOK, map[string]any{"status": "ready", "tenants": s.Tenants().Len()})
 	})
+	// Envoy asks below the path, with the path of the request it is about.
+	for _, path := range []string{forwardAuth, forwardAuth + "/*"} {
+		mux.Handle(path, s.requestID(s.recover(http.HandlerFunc(s.forwardAuth))))
+	}
 	return mux
+}
+
+const forwardAuth = "/forward-auth/{tenant}"
+
+// forwardAuth finds the tenant by its name, which the proxy was configured
+// with: proxies cannot all be told to send another host's name.
+func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
+	t := s.Tenants().Get(chi.URLParam(r, "tenant"))
+	if t == nil {
+		oauth.WriteError(w, r, oauth.NotFound("no tenant has this name"))
+		return
+	}
+	r = r.WithContext(tenant.NewContext(r.Context(), t))
+	if err := s.gateway.ForwardAuth(w, r, t); err != nil {
+		s.fail(w, r, tenant.Route{Path: forwardAuth, Audience: tenant.Programs}, err)
+	}
 }

@@ -45,6 +45,7 @@ type Server struct {
 	grants  *grant.Store
 	forget  []func(key string) // what other processes changed
 	pages   *pages.Pages
+	gateway *gateway.Gateway
 	mux     http.Handler
 	limits  *limits
 	routes  []tenant.Route
@@ -66,6 +67,11 @@ func New(cfg Config) (*Server, error) {
 	sessions := session.NewStore(cfg.Store, cfg.Keys, cfg.Now)
 	keeper := credential.NewKeeper(s.grants, cfg.Audit, cfg.Now)
 
+	s.gateway = gateway.New(gateway.Config{
+		Grants: s.grants, Keeper: keeper, Assertions: assertion.NewIssuer(cfg.Keys, cfg.Now),
+		Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport,
+	})
+
 	// The list: every path a tenant answers comes from here.
 	s.mount(
 		&register.Endpoint{Clients: clients, Audit: cfg.Audit},
@@ -76,10 +82,7 @@ func New(cfg Config) (*Server, error) {
 		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Now: cfg.Now},
 		&revoke.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit},
 		&introspect.Endpoint{Grants: s.grants, Audit: cfg.Audit},
-		gateway.New(gateway.Config{
-			Grants: s.grants, Keeper: keeper, Assertions: assertion.NewIssuer(cfg.Keys, cfg.Now),
-			Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport,
-		}),
+		s.gateway,
 	)
 	return s, nil
 }
@@ -125,7 +128,7 @@ func (s *Server) mount(endpoints ...endpoint) {
 		for _, method := range route.Methods {
 			mux.With(crossOrigin(route)...).Method(method, route.Path, handler)
 		}
-		if route.Audience.Scripts() { // answered by the CORS middleware, before any authentication
+		if route.Audience != tenant.People { // answered by the CORS middleware, before any authentication
 			mux.With(crossOrigin(route)...).Options(route.Path, func(w http.ResponseWriter, _ *http.Request) {
 				w.WriteHeader(http.StatusNoContent)
 			})

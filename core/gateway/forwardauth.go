@@ -12,36 +12,17 @@ import (
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
-// forwardAuthPath is where a proxy of the operator's asks, below the issuer.
-const forwardAuthPath = "/forward-auth"
-
-// forwardAuthRoutes are the routes for nginx auth_request, Traefik and Caddy
-// forward auth, and Envoy ext_authz over HTTP. Envoy asks with the method and
-// below the path of the request it is about; the others with GET.
-func (g *Gateway) forwardAuthRoutes() []tenant.Route {
-	var routes []tenant.Route
-	for _, path := range []string{forwardAuthPath, forwardAuthPath + "/*"} {
-		routes = append(routes, tenant.Route{
-			Path: path, Cost: tenant.Free, Audience: tenant.Proxies, Handle: g.forwardAuth,
-			Methods: []string{
-				http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
-			},
-		})
-	}
-	return routes
-}
-
-// forwardAuth tells a proxy whether to pass a request on to an MCP server that
-// is not behind the gateway: 200, with the headers that the server is to get,
-// or what the client is to be answered.
+// ForwardAuth tells a proxy (nginx auth_request, Traefik and Caddy forward auth,
+// Envoy ext_authz over HTTP) whether to pass a request on to an MCP server that
+// is not behind the gateway: 200, with the headers that the server is to get, or
+// what the client is to be answered.
 //
-// The 200 holds the user's upstream token, and this address is as public as the
-// others: a client that asked here itself could read a token that must not
-// cross. So the proxy has to prove that it is one of the tenant's resource
-// servers, for whom the token endpoint does the same by token exchange. It does
-// so in Proxy-Authorization: Authorization is the client's, and this one is for
-// the next hop only and goes no further (RFC 9110 §11.7.2).
-func (g *Gateway) forwardAuth(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
+// The 200 holds the user's upstream token, which no client may read. So this is
+// on the operator's listener, and the proxy has to prove that it is one of the
+// tenant's resource servers all the same, for whom the token endpoint does the
+// same by token exchange. It does so in Proxy-Authorization: Authorization is
+// the client's, and this one is for the next hop only (RFC 9110 §11.7.2).
+func (g *Gateway) ForwardAuth(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
 	if t.HasGateway() {
 		return oauth.NotFound("this tenant's MCP server is behind the gateway; forward auth is for one with a resource elsewhere")
 	}
@@ -129,7 +110,7 @@ func announced(h http.Header, t *tenant.Tenant) []message {
 		}
 		return []message{m}
 	}
-	unknown := []message{{}}
+	var unknown []message
 	for name := range t.Tools {
 		unknown = append(unknown, message{method: toolsCall, tool: name})
 	}

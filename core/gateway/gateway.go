@@ -62,7 +62,7 @@ func (g *Gateway) Routes() []tenant.Route {
 			})
 		}
 	}
-	return append(routes, g.forwardAuthRoutes()...)
+	return routes
 }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {

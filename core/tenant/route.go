@@ -79,13 +79,7 @@ const (
 	Programs
 	// MCPClients talk to the protected resource.
 	MCPClients
-	// Proxies of the operator's read the status and the headers; no script may
-	// read either.
-	Proxies
 )
-
-// Scripts tells whether scripts of other origins may read the answers.
-func (a Audience) Scripts() bool { return a == Programs || a == MCPClients }
 
 type contextKey struct{}
 
