@@ -131,7 +131,7 @@ func TestStepUpGrantsTheUnion(t *testing.T) {
 
 func TestOfflineAccessIsBetweenUsAndTheUpstream(t *testing.T) {
 	t.Parallel()
-	s := coretest.New(t, func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
+	s := coretest.New(t, withServers, func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
 		tenants[0].Scopes = []string{"read", "offline_access", "write"}
 	})
 	for _, path := range []string{
@@ -147,8 +147,12 @@ func TestOfflineAccessIsBetweenUsAndTheUpstream(t *testing.T) {
 	}
 	id := s.Register(t, "music")
 	for scope, want := range map[string]string{"": "read write", "read": "read", "offline_access read": "read", "offline_access": "read write"} {
-		if asked, told, _ := granted(t, s, id, url.Values{"scope": {scope}}); asked != want+" offline_access" || told != want {
+		asked, told, tokens := granted(t, s, id, url.Values{"scope": {scope}})
+		if asked != want+" offline_access" || told != want {
 			t.Errorf("scope %q: the upstream is asked for %q, the client is told %q", scope, asked, told)
+		}
+		if got := exchange(t, s, tokens["access_token"].(string), nil).JSON(t)["scope"]; got != asked {
+			t.Errorf("scope %q: the upstream's token has %q, want %q", scope, got, asked)
 		}
 	}
 	page := s.Get(t, nil, "/music/authorize?"+s.AuthorizeQuery("music", id).Encode())
