@@ -110,10 +110,7 @@ func TestNoErrorTellsOfTheInside(t *testing.T) {
 func TestNoStoreFailureTellsOfTheInside(t *testing.T) {
 	t.Parallel()
 	driver := &memory.Driver{}
-	s := coretest.New(t, withServers, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
-		driver.Now = c.Now
-		c.Store = driver
-	})
+	s := coretest.New(t, withServers, onMemory(driver))
 	user := s.Browser()
 	tokens := s.Login(t, user, "ada")
 	fresh, id := code(t, s)

@@ -90,18 +90,13 @@ func TestOnlyWhatWasPushedCounts(t *testing.T) {
 
 func TestPushedRequestBelongsToItsClientTenantAndTime(t *testing.T) {
 	t.Parallel()
-	const known = "known-to-both-tenants"
-	s := coretest.New(t, func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
-		for _, each := range tenants {
-			each.Clients = []tenant.Client{{ID: known, Name: "Known", RedirectURIs: []string{coretest.ClientCallback}}}
-		}
-	})
+	s := coretest.New(t, knownToBoth)
 	other := s.Register(t, "music")
-	good := pushed(t, s, known, nil)
+	good := pushed(t, s, knownClient, nil)
 	uri := good.Get("request_uri")
 	refused := func(what, tenantName string, change url.Values) {
 		t.Helper()
-		q := s.AuthorizeQuery(tenantName, known) // an answer could go back, if it counted
+		q := s.AuthorizeQuery(tenantName, knownClient) // an answer could go back, if it counted
 		maps.Copy(q, good)
 		maps.Copy(q, change)
 		a := s.Get(t, nil, "/"+tenantName+"/authorize?"+q.Encode())

@@ -247,14 +247,19 @@ func TestConfidentialClientNeedsItsSecret(t *testing.T) {
 	}
 }
 
+// knownClient is registered at both tenants by knownToBoth.
+const knownClient = "known-to-both-tenants"
+
+func knownToBoth(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
+	for _, each := range tenants {
+		each.Clients = []tenant.Client{{ID: knownClient, Name: "Known", RedirectURIs: []string{coretest.ClientCallback}}}
+	}
+}
+
 func TestCallbackBelongsToTheBrowserThatConsented(t *testing.T) {
 	t.Parallel()
-	const id = "known-to-both-tenants"
-	s := coretest.New(t, func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
-		for _, each := range tenants {
-			each.Clients = []tenant.Client{{ID: id, Name: "Known", RedirectURIs: []string{coretest.ClientCallback}}}
-		}
-	})
+	const id = knownClient
+	s := coretest.New(t, knownToBoth)
 	user, thief := s.Browser(), s.Browser()
 	state := s.Consent(t, user, "music", s.AuthorizeQuery("music", id), "approve").Query().Get("state")
 	callback := "/music/callback?code=ada&state=" + state

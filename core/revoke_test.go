@@ -152,10 +152,7 @@ func TestUpstreamThatDoesNotRevokeKeepsNothingAlive(t *testing.T) {
 func TestRevocationThatTheStoreDidNotTakeIsToBeTriedAgain(t *testing.T) {
 	t.Parallel()
 	driver := &memory.Driver{}
-	s := coretest.New(t, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
-		driver.Now = c.Now
-		c.Store = driver
-	})
+	s := coretest.New(t, onMemory(driver))
 	tokens := s.Login(t, s.Browser(), "ada")
 	s.Forget()
 	for _, broken := range []string{"get", "swap"} {

@@ -12,19 +12,16 @@ import (
 	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
-const sharedClient = "known-to-both-tenants"
-
 // sharing is a server whose two tenants share a callback, and its URL. With
 // hosts each tenant has a host of its own and the callback has another.
 func sharing(t *testing.T, hosts bool) (s *coretest.Server, callback string) {
 	t.Helper()
-	s = coretest.New(t, func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
+	s = coretest.New(t, knownToBoth, func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
 		callback = strings.TrimSuffix(tenants[0].Issuer, "/music") + "/callback"
 		for _, each := range tenants {
 			if hosts {
 				each.Issuer = strings.Replace(strings.TrimSuffix(each.Issuer, "/"+each.Name), "127.0.0.1", each.Name+".localhost", 1)
 			}
-			each.Clients = []tenant.Client{{ID: sharedClient, Name: "Known", RedirectURIs: []string{coretest.ClientCallback}}}
 			each.SharedCallback = callback
 		}
 	})
@@ -39,7 +36,7 @@ func TestSharedCallbackLeadsToTheTenantsOwn(t *testing.T) {
 			s, callback := sharing(t, hosts)
 			for _, name := range []string{"music", "octo"} {
 				user := s.Browser()
-				state := s.Consent(t, user, name, s.AuthorizeQuery(name, sharedClient), "approve").Query().Get("state")
+				state := s.Consent(t, user, name, s.AuthorizeQuery(name, knownClient), "approve").Query().Get("state")
 				query := "code=ada&state=" + url.QueryEscape(state) + "&odd=%zz;a+b&odd=2"
 				on := s.Get(t, user, callback+"?"+query)
 				if on.Status != http.StatusFound || on.Header.Get("Location") != s.At(name)+"/callback?"+query {

@@ -49,7 +49,7 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request, t *tenant.T
 
 	// Until client and redirect URI are known to belong together, errors stay
 	// on a page of ours (RFC 6749 §4.1.2.1).
-	c, target, pushed, err := e.whoAndWhere(r, t, params)
+	from, err := e.whoAndWhere(r, t, params)
 	if err != nil {
 		e.audit(r, t, params.Get("client_id"), err)
 		return err
@@ -58,60 +58,62 @@ func (e *Endpoint) authorize(w http.ResponseWriter, r *http.Request, t *tenant.T
 	// From here on the client learns of everything, with iss and its state.
 	var req session.Request
 	switch {
-	case pushed != nil: // RFC 9101 §6.3: nothing beside it counts
-		req = *pushed
+	case from.pushed != nil: // RFC 9101 §6.3: nothing beside it counts
+		req = *from.pushed
 		req.Scopes = oauth.GrantScopes(req.Scopes, t.Offered()) // RFC 9126 §4: by the policy of now
 	case paramsErr != nil:
 		req.State, err = params.Get("state"), paramsErr
 	default:
-		req, err = validate(t, c, target, params)
+		req, err = validate(t, from.client, from.target, params)
 	}
 	if err == nil && req.Prompt == oauth.PromptNone {
 		err = oauth.Errorf(oauth.InteractionRequired, "the user is asked every time")
 	}
 	if err != nil {
-		e.audit(r, t, c.ID, err)
-		target.Redirect(w, oauth.AuthorizationResponse{Issuer: t.Issuer, State: req.State, Err: oauth.AsError(err)})
+		e.audit(r, t, from.client.ID, err)
+		from.target.Redirect(w, oauth.AuthorizationResponse{Issuer: t.Issuer, State: req.State, Err: oauth.AsError(err)})
 		return nil
 	}
 	form, err := e.Sessions.SealForm(w, r, t, req)
 	if err != nil {
 		return err
 	}
-	e.Pages.Consent(w, e.question(t, c, target, req, form))
+	e.Pages.Consent(w, e.question(t, from, req, form))
 	return nil
 }
 
-// whoAndWhere finds the client and the redirect URI to answer to. If the
-// request was pushed it is returned as well.
-func (e *Endpoint) whoAndWhere(r *http.Request, t *tenant.Tenant, params oauth.Params) (*client.Client, oauth.Target, *session.Request, error) {
-	fail := func(err error) (*client.Client, oauth.Target, *session.Request, error) {
-		return nil, oauth.Target{}, nil, err
-	}
-	if err := params.Once("client_id", "redirect_uri", "request_uri"); err != nil {
-		return fail(err)
+// origin is whom a request comes from and where it may be answered.
+type origin struct {
+	client *client.Client
+	target oauth.Target
+	pushed *session.Request // what the client pushed ahead, if it did
+}
+
+// whoAndWhere finds the origin of a request.
+func (e *Endpoint) whoAndWhere(r *http.Request, t *tenant.Tenant, params oauth.Params) (from origin, err error) {
+	if err = params.Once("client_id", "redirect_uri", "request_uri"); err != nil {
+		return from, err
 	}
 	if params.Get("client_id") == "" {
-		return fail(oauth.Errorf(oauth.InvalidRequest, "client_id is missing"))
+		return from, oauth.Errorf(oauth.InvalidRequest, "client_id is missing")
 	}
-	c, err := e.Clients.Find(r.Context(), t, params.Get("client_id"))
+	from.client, err = e.Clients.Find(r.Context(), t, params.Get("client_id"))
 	if errors.Is(err, client.ErrUnknown) {
-		return fail(oauth.Errorf(oauth.InvalidClient, "This application is not registered here. Remove the connection in the application and add it again."))
+		return from, oauth.Errorf(oauth.InvalidClient, "This application is not registered here. Remove the connection in the application and add it again.")
 	}
 	if err != nil {
-		return fail(err)
+		return from, err
 	}
 	redirectURI := params.Get("redirect_uri")
-	var pushed *session.Request
 	if uri := params.Get("request_uri"); uri != "" {
-		req, err := e.Sessions.OpenPushed(t, c.ID, uri)
+		req, err := e.Sessions.OpenPushed(t, from.client.ID, uri)
 		if err != nil {
-			return fail(err)
+			return from, err
 		}
-		pushed, redirectURI = &req, req.RedirectURI
+		from.pushed, redirectURI = &req, req.RedirectURI
 	}
-	target, err := c.Match(t, redirectURI)
-	return c, target, pushed, err
+	from.target, err = from.client.Match(t, redirectURI)
+	return from, err
 }
 
 // validate checks everything else, for /authorize and /par alike. The Request
@@ -147,17 +149,17 @@ func validate(t *tenant.Tenant, c *client.Client, target oauth.Target, params oa
 }
 
 // question is the consent page of a valid request.
-func (e *Endpoint) question(t *tenant.Tenant, c *client.Client, target oauth.Target, req session.Request, form string) pages.Consent {
-	host, custom := target.Shown()
+func (e *Endpoint) question(t *tenant.Tenant, from origin, req session.Request, form string) pages.Consent {
+	host, custom := from.target.Shown()
 	return pages.Consent{
 		Tenant:       pages.Of(t),
-		ClientName:   c.Name,
-		ClientHost:   c.Host,
-		Verified:     c.Verified,
+		ClientName:   from.client.Name,
+		ClientHost:   from.client.Host,
+		Verified:     from.client.Verified,
 		RedirectHost: host,
 		CustomScheme: custom,
-		Loopback:     target.Loopback(),
-		RedirectURI:  target.String(),
+		Loopback:     from.target.Loopback(),
+		RedirectURI:  from.target.String(),
 		Scopes:       pages.ScopesOf(t, t.UpstreamScopes(req.Scopes)),
 		Action:       t.Issuer + e.ConsentPath,
 		Request:      form,
