@@ -13,6 +13,15 @@ type faults struct {
 	wrap func(upstream.Provider) upstream.Provider // nil: the provider as it is
 }
 
+// clock is the clock of the process.
+func (f faults) clock() func() time.Time {
+	now := f.now
+	if now == nil {
+		now = time.Now
+	}
+	return now
+}
+
 // provider returns p with the faults that were asked for.
 func (f faults) provider(p upstream.Provider) upstream.Provider {
 	if f.wrap == nil {

@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, sys system) int {
 	root.SetArgs(args)
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
-	root.AddCommand(serveCommand(sys), checkCommand(sys), demoCommand(sys), keyCommand(), clientCommand(sys), grantCommand(sys), tenantCommand(sys), pluginCommand(sys), versionCommand(), compileCommand())
+	root.AddCommand(serveCommand(sys), checkCommand(sys), demoCommand(sys), keyCommand(), clientCommand(sys), grantCommand(sys), tenantCommand(sys), storeCommand(sys), pluginCommand(sys), versionCommand(), compileCommand())
 
 	err := root.ExecuteContext(ctx)
 	switch {

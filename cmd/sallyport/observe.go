@@ -82,10 +82,12 @@ func (s *signals) Plugin(e plugins.PluginEvent) {
 	s.changes.WithLabelValues(e.Change).Inc()
 }
 
-// operator adds /metrics to what core answers on the operator's listener.
-func (s *signals) operator(core http.Handler) http.Handler {
+// operator answers on the operator's listener: what core does there, and what
+// only the whole program can tell.
+func (d *deployment) operator() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
-	mux.Handle("/", core)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.signals.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("POST "+backupPath, d.serveBackup)
+	mux.Handle("/", d.server.Operator())
 	return mux
 }

@@ -20,7 +20,9 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
 	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store/storetest"
 	"github.com/sallyport/sallyport/plugins"
 )
 
@@ -39,8 +41,9 @@ const patience = 30 * time.Second
 //	sigterm                        stop it; it has to exit with code 0
 //	sighup                         have it read its configuration again
 //	logged [-count=N] REGEXP       wait until its log matches, N times in all
-//	login URL NAME                 log in at that tenant as an MCP client and call a tool; the
+//	login [-stay] URL NAME         log in at that tenant as an MCP client and call a tool; the
 //	                               answer is on stdout. The URL's host has to be localhost:80
+//	refresh                        the client that stayed refreshes its tokens and calls the tool
 //	upstream ID SECRET CALLBACK    start the demo's upstream, with that one app, and its MCP server
 //	http METHOD URL STATUS [NAME: VALUE]…
 //	                               ask the server, whatever the URL's host, as a proxy would
@@ -49,7 +52,7 @@ const patience = 30 * time.Second
 //
 // the condition [race], for stories in which compiling would take minutes then,
 // and the variables REPO, PLUGINS (a folder with oauth2.wasm), KEY (a server
-// key) and, once a server runs, FRONT and OPERATOR, its addresses. serve's log
+// key), REDIS (the address of a Redis that all stories share, by prefix) and, once a server runs, FRONT and OPERATOR, its addresses. serve's log
 // is the file serve.log; http's answer is on stdout. upstream sets UPSTREAM and
 // BACKEND, their addresses, and CODE, an authorization code of a user's.
 func TestScript(t *testing.T) {
@@ -73,6 +76,7 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	goEnv := toolchain(t)
+	redis := storetest.StartRedis(t).Addr
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -90,6 +94,7 @@ func TestScript(t *testing.T) {
 			}
 			env.Setenv("REPO", repo)
 			env.Setenv("PLUGINS", dist)
+			env.Setenv("REDIS", redis)
 			env.Setenv("KEY", seal.NewKey().Reveal())
 			env.Setenv("HOME", filepath.Join(env.WorkDir, ".home"))
 			env.Setenv("XDG_CACHE_HOME", cache)
@@ -99,7 +104,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "serve": cmdServe, "sigterm": cmdSigterm,
 			"http": cmdHTTP, "closed": cmdClosed, "head": cmdHead,
-			"sighup": cmdSighup, "logged": cmdLogged, "login": cmdLogin, "upstream": cmdUpstream,
+			"sighup": cmdSighup, "logged": cmdLogged, "login": cmdLogin, "refresh": cmdRefresh, "upstream": cmdUpstream,
 		},
 	})
 }
@@ -147,6 +152,7 @@ type server struct {
 	environ []string
 	process *exec.Cmd
 	done    chan error
+	client  *demo.Client // that stayed
 }
 
 // cmdServe starts the server and waits until its operator's listener says that

@@ -78,14 +78,18 @@ func cmdUpstream(ts *testscript.TestScript, neg bool, args []string) {
 // cmdLogin is an MCP client and a person. The server listens on a port of its
 // own choice, which is behind localhost:80 here as behind a proxy.
 func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, false, len(args) == 2, "[!] login URL NAME")
+	stay := len(args) > 0 && args[0] == "-stay"
+	if stay {
+		args = args[1:]
+	}
+	usage(ts, neg && stay, len(args) == 2, "[!] login [-stay] URL NAME")
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		if address == "localhost:80" {
 			address = ts.Getenv("FRONT")
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}}
-	defer transport.CloseIdleConnections()
+	ts.Defer(transport.CloseIdleConnections)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	client, err := demo.Connect(ctx, args[0], demo.NewBrowser(demo.SignIn(args[1]), transport), demo.Options{Transport: transport})
@@ -94,11 +98,30 @@ func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	ts.Check(err)
-	defer func() { _ = client.Close() }()
 	if neg {
 		ts.Fatalf("%s logged in", args[1])
 	}
+	whoami(ctx, ts, client)
+	if s, _ := ts.Value(serverKey{}).(*server); stay {
+		s.client = client
+		ts.Defer(func() { _ = client.Close() })
+		return
+	}
+	_ = client.Close()
+}
+
+func whoami(ctx context.Context, ts *testscript.TestScript, client *demo.Client) {
 	who, err := client.Whoami(ctx)
 	ts.Check(err)
 	fmt.Fprintf(ts.Stdout(), "%s %s\n", who.Sub, who.Name)
+}
+
+func cmdRefresh(ts *testscript.TestScript, neg bool, args []string) {
+	s, _ := ts.Value(serverKey{}).(*server)
+	usage(ts, neg, len(args) == 0 && s.client != nil, "refresh, after login -stay")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := s.client.Refresh(ctx)
+	ts.Check(err)
+	whoami(ctx, ts, s.client)
 }

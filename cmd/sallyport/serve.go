@@ -65,7 +65,7 @@ func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
 		if err != nil {
 			return errors.Join(err, front.Close())
 		}
-		listeners, handlers = append(listeners, operator), append(handlers, d.signals.operator(d.server.Operator()))
+		listeners, handlers = append(listeners, operator), append(handlers, d.operator())
 		d.log.Info("operator listener", "address", operator.Addr().String())
 	}
 	defer inBackground(ctx, d.watchPlugins)()

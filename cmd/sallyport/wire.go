@@ -27,8 +27,6 @@ import (
 	"github.com/sallyport/sallyport/core/remote"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
-	"github.com/sallyport/sallyport/core/store/bolt"
-	"github.com/sallyport/sallyport/core/store/redis"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/plugins"
@@ -41,6 +39,7 @@ type deployment struct {
 	faults  faults
 	log     hclog.Logger
 	fetch   *fetch.Client // for everything but backends
+	keys    *seal.Keyring
 	store   store.Driver
 	host    *plugins.Host
 	server  *core.Server
@@ -85,7 +84,8 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	d.closes = append(d.closes, func() error { d.fetch.Close(); return nil })
 	auditLog, auditErr := d.openAudit(sys)
 	d.signals = newSignals(auditLog)
-	keys, keysErr := openKeys(cfg.Keys)
+	var keysErr error
+	d.keys, keysErr = openKeys(cfg.Keys)
 	storeErr := d.openStore(ctx)
 	hostErr := d.openPlugins(ctx, sys)
 	if err := errors.Join(auditErr, keysErr, storeErr, hostErr); err != nil {
@@ -97,7 +97,7 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 		return d, err
 	}
 	d.server, err = core.New(core.Config{
-		Tenants: tenants, Store: d.store, Keys: keys, Log: d.log, Audit: auditLog, Fetch: d.fetch,
+		Tenants: tenants, Store: d.store, Keys: d.keys, Log: d.log, Audit: auditLog, Fetch: d.fetch,
 		CacheTTL: cfg.CacheTTL, TrustedProxies: proxies, Now: sys.faults.now,
 		Limits: core.Limits{
 			Register: limit.Rate(cfg.Limits.Register), Authorize: limit.Rate(cfg.Limits.Authorize), Token: limit.Rate(cfg.Limits.Token),
@@ -164,16 +164,8 @@ func trustedProxies(networks []string) (proxies remote.Proxies, err error) {
 	return proxies, nil
 }
 
-// openStore chooses the driver by the URL's scheme.
 func (d *deployment) openStore(ctx context.Context) (err error) {
-	address := d.cfg.Store.Reveal()
-	if path, ok := strings.CutPrefix(address, "bolt://"); ok {
-		d.store, err = bolt.Open(ctx, bolt.Config{Path: path, Now: d.faults.now})
-	} else {
-		d.store, err = redis.Open(ctx, address)
-	}
-	if err != nil {
-		d.store = nil // not an interface around a nil pointer
+	if d.store, err = openDriver(ctx, d.cfg.Store, d.faults.now); err != nil {
 		return err
 	}
 	d.closes = append(d.closes, d.store.Close)
