@@ -76,7 +76,7 @@ func variants(target string) map[string]func(http.ResponseWriter) {
 		"consent-look-pale": consent(func(d *pages.Consent) { d.Tenant = own(d.Tenant, "#ffd500") }),
 		"connections-look":  listed(func(d *pages.Connections) { d.Tenant = own(d.Tenant, "#d1345b") }),
 		"interstitial-look": onward(pages.Continue{Tenant: own(music, "#ffffff"), TargetName: "Tidal"}),
-		"error-look":        fault(pages.Error{Tenant: own(music, "#000000"), Status: http.StatusServiceUnavailable, Title: "This has to wait a moment", Message: "The server cannot do this right now; try again shortly.", Hint: "Then load this page again.", RequestID: "0b7c5f0e6d4f4c0fa9f1"}),
+		"error-look":        fault(pages.Error{Tenant: own(music, "#000000"), Status: http.StatusServiceUnavailable, Title: "This has to wait", Message: "The server cannot do this right now; try again shortly.", Hint: "Then load this page again.", RequestID: "0b7c5f0e6d4f4c0fa9f1"}),
 		"consent-document":  consent(func(d *pages.Consent) { d.ClientHost = "vscode.dev" }),
 		"consent-operator":  consent(func(d *pages.Consent) { d.Verified, d.Scopes = true, nil }),
 		"consent-loopback": consent(func(d *pages.Consent) {

@@ -325,7 +325,7 @@ func testTooMany(t *testing.T, w *world, b *tab) {
 		get(b, chromedp.Reload())
 		b.sees(problem)
 		b.fits(l)
-		if text := b.text("main"); !strings.Contains(text, "Error 429") || !strings.Contains(text, "Load this page again in 4 minutes.") {
+		if text := b.text("main"); !strings.Contains(text, "Error 429") || !strings.Contains(text, "Then load this page again.") {
 			t.Errorf("the page says\n%s", text)
 		}
 	}

@@ -23,7 +23,7 @@ func TestConnectionsSayWhoWhatAndSince(t *testing.T) {
 	text, all := seen(t, list())
 	for _, want := range []string{
 		"Signed in at Tidal as Ada", "Claude", "A website, claude.ai", "See your playlists", "raw",
-		"Connected 2 Mar 2026, 13:05 UTC Last renewed 2 Apr 2026, 13:05 UTC Ends, if unused 2 May 2026, 13:05 UTC",
+		"Connected 2 Mar 2026, 13:05 Last renewed 2 Apr 2026, 13:05 Ends, if unused 2 May 2026, 13:05",
 		"An application on a computer, at 127.0.0.1:6274", "Not collected yet", "which opens cursor: links",
 		"End all 3 connections", "cannot take that token back at Tidal",
 	} {
@@ -67,7 +67,7 @@ func TestNoticesOfConnections(t *testing.T) {
 		{someone, Stale, "Nothing was changed.", "Your connections to Music"},
 		{someone, SignedOut, "", "Your connections to Music"}, // an old address
 		{none, NoNotice, "", "Your connections to Music"},
-		{none, SignedOut, "The connections go on.", "You are signed out"},
+		{none, SignedOut, "The applications stay connected.", "You are signed out"},
 		{none, SignInFailed, "The sign-in at Tidal did not succeed.", "Your connections to Music"},
 		{none, Stale, "Nothing was changed.", "Your connections to Music"},
 	} {
@@ -76,7 +76,7 @@ func TestNoticesOfConnections(t *testing.T) {
 		if title := words(t, all, "h1"); title != c.title || !strings.Contains(text, c.says) {
 			t.Errorf("%q, signed in %v: %q\n%s", c.notice, c.page.SignedIn, title, text)
 		}
-		for _, other := range []string{"has ended.", "have ended.", "Nothing was changed.", "did not succeed", "go on."} {
+		for _, other := range []string{"has ended.", "have ended.", "Nothing was changed.", "did not succeed", "stay connected."} {
 			if !strings.Contains(c.says, other) && strings.Contains(text, other) {
 				t.Errorf("%q, signed in %v: says %q", c.notice, c.page.SignedIn, other)
 			}

@@ -47,7 +47,7 @@ func (p *Pages) Fault(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, 
 	}
 	if fault.RetryAfter > 0 {
 		fault.SetRetryAfter(w.Header())
-		page.Title, page.Hint = "This has to wait", "Load this page again in "+soon(fault.RetryAfter)+"."
+		page.Title, page.Hint = "This has to wait", "Then load this page again."
 	}
 	p.Error(w, page)
 }

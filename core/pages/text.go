@@ -4,7 +4,6 @@ import (
 	"html/template"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -50,17 +49,6 @@ func sentence(s string) string {
 	}
 	first, size := utf8.DecodeRuneInString(s)
 	return string(unicode.ToUpper(first)) + s[size:]
-}
-
-// soon puts a wait into words, never shorter than it is.
-func soon(wait time.Duration) string {
-	switch {
-	case wait <= 10*time.Second:
-		return "a moment"
-	case wait <= time.Minute:
-		return "a minute"
-	}
-	return strconv.Itoa(int((wait+time.Minute-1)/time.Minute)) + " minutes"
 }
 
 // clientName is clean with a bound on the length and a stand-in for a name of

@@ -1,9 +1,6 @@
 package pages
 
-import (
-	"testing"
-	"time"
-)
+import "testing"
 
 func TestClean(t *testing.T) {
 	tests := []struct{ in, want string }{
@@ -48,17 +45,6 @@ func TestSentence(t *testing.T) {
 	} {
 		if got := sentence(in); got != want {
 			t.Errorf("sentence(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func TestSoon(t *testing.T) {
-	for wait, want := range map[time.Duration]string{
-		time.Second: "a moment", 10 * time.Second: "a moment", 11 * time.Second: "a minute", time.Minute: "a minute",
-		time.Minute + 1: "2 minutes", time.Hour: "60 minutes",
-	} {
-		if got := soon(wait); got != want {
-			t.Errorf("soon(%v) = %q, want %q", wait, got, want)
 		}
 	}
 }
