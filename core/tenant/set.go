@@ -71,6 +71,9 @@ func (s *Set) share(t *Tenant) error {
 // Sharing returns the tenants, by name, that share the callback at host and
 // path: nil, unless some do.
 func (s *Set) Sharing(host, path string) map[string]*Tenant {
+	if len(s.shared) == 0 {
+		return nil // asked at every request, and mostly there is none
+	}
 	return s.shared[bareHost(strings.ToLower(host))+path]
 }
 
