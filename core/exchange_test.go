@@ -143,6 +143,7 @@ func TestExchangeWhenTheUpstreamCannotRenew(t *testing.T) {
 		if a.Status != want {
 			t.Errorf("%s: %d %s, want %d", kind, a.Status, a.Body, want)
 		}
+		s.Advance(time.Minute) // the upstream rests a while
 	}
 	fault = &upstream.Error{Kind: upstream.InvalidGrant, Detail: "upstream-detail"}
 	a := exchange(t, s, tokens.Access, nil)

@@ -202,6 +202,7 @@ func TestUpstreamTroubleKeepsTheGrantAndADeadCredentialEndsIt(t *testing.T) {
 		t.Errorf("upstream down, token expired: %d %s", a.Status, a.Body)
 	}
 	fault = nil
+	s.Advance(time.Minute)
 	if got := seen(t, s.Call(t, "music", tokens.Access)).Get("Authorization"); got != "Bearer upstream-access-ada-1" {
 		t.Errorf("upstream back: %q", got)
 	}

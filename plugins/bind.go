@@ -127,6 +127,9 @@ func (m *Module) bindChecked(ctx context.Context, b Binding) (*provider, error) 
 	if result.Scopes != nil {
 		p.manifest.Scopes = result.Scopes
 	}
+	if result.Refresh != nil {
+		p.manifest.Refresh = *result.Refresh
+	}
 	return p, nil
 }
 

@@ -31,6 +31,7 @@ type conversation struct {
 	log      *wasi.Log // of the last run
 	runs     int
 	requests int
+	lost     bool  // what the last request came to may not be what its answer says
 	fuel     int64 // spent, all runs together
 }
 
@@ -86,7 +87,7 @@ func (c *conversation) hold(ctx context.Context) (abi.Raw, error) {
 			continue
 		}
 		if err := c.keep.save(ctx, c); err != nil {
-			return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "the upstream's answer could not be kept", Err: err}
+			return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "the upstream's answer could not be kept", Lost: true, Err: err}
 		}
 	}
 }
@@ -182,7 +183,7 @@ func (c *conversation) late(err error) error {
 }
 
 // bug is a failure of the provider itself, with its last words.
-func (c *conversation) bug(what string) error {
+func (c *conversation) bug(what string) *upstream.Error {
 	detail := fmt.Sprintf("plugin %s, %s: %s", c.name(), c.op, what)
 	if word := c.lastWord(); word != "" {
 		detail += "; it last said: " + word
@@ -236,6 +237,7 @@ func (c *conversation) ended(ctx context.Context, e *abi.Error) error {
 		Message:    c.secret.clean(e.Message),
 		Detail:     c.secret.clean(e.Detail),
 		RetryAfter: time.Duration(max(0, min(e.RetryAfter, 24*60*60))) * time.Second,
+		Lost:       c.lost && kind != upstream.Bug, // a bug's answers are kept
 	}
 }
 

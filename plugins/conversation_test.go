@@ -201,6 +201,34 @@ func TestOnlyIdempotentRequestsAreSentAgain(t *testing.T) {
 	}
 }
 
+func TestFailureTellsWhetherTheUpstreamMayHaveActed(t *testing.T) {
+	for name, c := range map[string]struct {
+		mode    string
+		disturb func(*rig, *memory)
+		lost    bool
+	}{
+		"no connection":            {"happy", func(r *rig, _ *memory) { r.upstream.Close() }, false},
+		"hung up":                  {"happy", func(r *rig, _ *memory) { r.fail["/token"] = 1 }, true},
+		"hung up on a question":    {"idempotent", func(r *rig, _ *memory) { r.fail["/token"] = 2 }, false},
+		"broke down":               {"happy", func(r *rig, _ *memory) { r.say["/token"] = 503 }, true},
+		"broke down on a question": {"happy", func(r *rig, _ *memory) { r.say["/user"] = 503 }, false},
+		"said no":                  {"happy", func(r *rig, _ *memory) { r.say["/token"] = 429 }, false},
+		"answer not kept":          {"happy", func(_ *rig, j *memory) { j.fail = errors.New("down") }, true},
+		"answer kept, not read":    {"buggy", func(r *rig, _ *memory) {}, false},
+		"not allowed":              {"undeclared", func(*rig, *memory) {}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, j := newRig(t), &memory{}
+			p := r.bind(t, c.mode)
+			c.disturb(r, j)
+			_, err := refresh(t, p, j)
+			if e, ok := errors.AsType[*upstream.Error](err); !ok || e.Lost != c.lost {
+				t.Errorf("%v, lost %v; want %v", err, e.Lost, c.lost)
+			}
+		})
+	}
+}
+
 func TestAuthorizeURLIsChecked(t *testing.T) {
 	r := newRig(t)
 	tests := []struct {
@@ -306,6 +334,12 @@ func TestDescription(t *testing.T) {
 	if d.Name != "probe" || d.Version != "1.2.0" || d.Digest != r.module.Digest() || !d.PKCE || !d.CanRefresh || !d.CanRevoke ||
 		!slices.Equal(d.DefaultScopes, []string{"read"}) || d.ScopeText["read"] != "Read" || len(d.ScopeText) != 1 {
 		t.Errorf("%+v", d)
+	}
+	if d.Refresh != (upstream.RefreshRules{Rotates: true}) {
+		t.Errorf("refresh rules of the manifest: %+v", d.Refresh)
+	}
+	if got := r.bind(t, "check-grace").Describe().Refresh; got != (upstream.RefreshRules{Rotates: true, SingleUse: true, Grace: 30 * time.Second}) {
+		t.Errorf("refresh rules of a tenant's settings: %+v", got)
 	}
 	if err := r.bind(t, "happy").Revoke(t.Context(), &upstream.Credential{}); err != nil {
 		t.Error(err)

@@ -40,12 +40,22 @@ func (c *conversation) perform(ctx context.Context, r *abi.Request, body []byte)
 		c.note(req.URL.Host, res, err, c.module.cfg.Now().Sub(started))
 		switch {
 		case err == nil:
+			// An upstream that broke down may have done half of what it was asked.
+			c.lost = acts(r) && res.Status >= http.StatusInternalServerError
 			return stepOf(res), nil
 		case errors.Is(err, fetch.ErrTransport) && r.Idempotent && attempt < attempts && ctx.Err() == nil:
 			continue
 		}
-		return step{}, c.egressError(err)
+		e := c.egressError(err)
+		e.Lost = acts(r) && !forbidden(err) && !errors.Is(err, fetch.ErrUnsent)
+		return step{}, e
 	}
+}
+
+// acts tells whether a request may change something at the upstream that
+// sending it again does not put right (RFC 9110 §9.2).
+func acts(r *abi.Request) bool {
+	return !r.Idempotent && r.Method != http.MethodGet && r.Method != http.MethodHead
 }
 
 // note tells of a request: the host, never the path or the query.
@@ -124,7 +134,7 @@ func stepOf(res *fetch.Response) step {
 // egressError says whose turn it is: what a setting can allow is the
 // operator's, what the provider must not ask is its author's, and the rest is
 // the upstream's.
-func (c *conversation) egressError(err error) error {
+func (c *conversation) egressError(err error) *upstream.Error {
 	e := &upstream.Error{Kind: upstream.Unavailable, Err: err}
 	switch {
 	case errors.Is(err, fetch.ErrHostNotAllowed), errors.Is(err, fetch.ErrAddressNotAllowed), errors.Is(err, fetch.ErrScheme):

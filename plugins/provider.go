@@ -34,6 +34,9 @@ func (p *provider) Describe() upstream.Description {
 		Name: m.Name, Version: m.Version, Digest: p.module.digest, DisplayName: m.DisplayName, HomePage: m.HomePage,
 		ScopeText: map[string]string{}, PKCE: m.Capabilities.PKCE, CanRefresh: m.Capabilities.Refresh, CanRevoke: m.Capabilities.Revoke,
 	}
+	d.Refresh = upstream.RefreshRules{
+		Rotates: m.Refresh.Rotates, SingleUse: m.Refresh.SingleUse, Grace: time.Duration(m.Refresh.GraceSeconds) * time.Second,
+	}
 	for _, s := range m.Scopes {
 		if s.Default {
 			d.DefaultScopes = append(d.DefaultScopes, s.Name)

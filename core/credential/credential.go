@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -40,6 +41,10 @@ const (
 	// keepTime bounds how long an answer of the upstream is held while the
 	// store does not take it.
 	keepTime = 10 * time.Minute
+	// tries is how often one renewal asks the upstream, and tryPause how long it
+	// waits in between.
+	tries    = 2
+	tryPause = 250 * time.Millisecond
 	// Between two attempts at the store.
 	firstWait, longestWait = 20 * time.Millisecond, time.Second
 )
@@ -59,6 +64,7 @@ type Keeper struct {
 	audit    *audit.Log
 	now      func() time.Time
 	holder   string
+	seed     maphash.Seed       // see spread
 	flight   singleflight.Group // of a process, one renewal a grant
 	replaced *limit.Limiter
 }
@@ -69,7 +75,7 @@ func NewKeeper(grants *grant.Store, log *audit.Log, now func() time.Time) *Keepe
 		now = time.Now
 	}
 	return &Keeper{
-		grants: grants, audit: log, now: now, holder: seal.RandomID(9),
+		grants: grants, audit: log, now: now, holder: seal.RandomID(9), seed: maphash.MakeSeed(),
 		// A backend that rejects everything would have us ask the upstream with
 		// every call.
 		replaced: limit.New(limit.Rate{Events: 1, Per: time.Minute}, 4096, now),
@@ -81,10 +87,10 @@ func NewKeeper(grants *grant.Store, log *audit.Log, now func() time.Time) *Keepe
 // at all. Errors are ErrDead, a *grant.Refusal (the grant ended meanwhile), an
 // *upstream.Error, or the store's.
 func (k *Keeper) Fresh(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
-	if !k.due(l.Credential) || (!renewable(t, l.Credential) && k.valid(l.Credential)) {
+	if !k.due(l) || (!renewable(t, l.Credential) && k.valid(l.Credential)) {
 		return l.Credential, nil
 	}
-	cred, err := k.renew(ctx, t, l)
+	cred, err := k.renew(ctx, t, l, false)
 	if err == nil || errors.Is(err, ErrDead) || grant.ReasonOf(err) != "" || ctx.Err() != nil || !k.valid(l.Credential) {
 		return cred, err
 	}
@@ -94,29 +100,20 @@ func (k *Keeper) Fresh(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*u
 // Replace returns a credential other than the one the backend just rejected.
 // Errors are those of Fresh, and ErrRejectedAgain.
 func (k *Keeper) Replace(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
-	return k.renew(ctx, t, l)
-}
-
-func (k *Keeper) due(c *upstream.Credential) bool {
-	return !c.ExpiresAt.IsZero() && c.ExpiresAt.Before(k.now().Add(MinValidity))
-}
-
-func (k *Keeper) valid(c *upstream.Credential) bool {
-	return c.ExpiresAt.IsZero() || k.now().Before(c.ExpiresAt)
-}
-
-func renewable(t *tenant.Tenant, c *upstream.Credential) bool {
-	return !c.RefreshToken.IsZero() && t.Provider.Describe().CanRefresh
+	return k.renew(ctx, t, l, true)
 }
 
 // renew lets one goroutine of this process work on a grant; the others wait
 // for its outcome. A caller that gives up does not stop the renewal: its
 // answer would be lost.
-func (k *Keeper) renew(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
+func (k *Keeper) renew(ctx context.Context, t *tenant.Tenant, l *grant.Live, rejected bool) (*upstream.Credential, error) {
+	if err := k.hold(t, l, rejected); err != nil {
+		return nil, err // without a write: thousands may come while an upstream rests
+	}
 	done := k.flight.DoChan(t.Name+"/"+l.ID, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTime)
 		defer cancel()
-		return k.fly(ctx, t, l)
+		return k.fly(ctx, t, l, rejected)
 	})
 	patience := time.NewTimer(callerTime)
 	defer patience.Stop()
@@ -134,8 +131,8 @@ func (k *Keeper) renew(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*u
 }
 
 // fly claims the lease and renews, or waits for whoever holds it.
-func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*upstream.Credential, error) {
-	rejected := l.Credential.AccessToken.Reveal()
+func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live, rejected bool) (*upstream.Credential, error) {
+	before := l.Credential.AccessToken.Reveal()
 	var other watched
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
 		leased, err := k.grants.Lease(ctx, t, l, k.holder, other.dead())
@@ -150,15 +147,18 @@ func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live) (*ups
 			// next attempt watches anew.
 			return nil, err
 		}
-		if leased.Credential.AccessToken.Reveal() != rejected && !k.due(leased.Credential) {
+		if leased.Credential.AccessToken.Reveal() != before && !k.due(leased) {
 			// Somebody renewed it while we waited. If the lease cannot be given
 			// back it is still ours; the credential is good all the same.
-			_ = k.grants.Release(ctx, t, leased, k.holder)
+			_ = k.grants.Release(ctx, t, leased, k.holder, nil)
 			return leased.Credential, nil
 		}
-		if !k.due(leased.Credential) {
+		if err := k.hold(t, leased, rejected); err != nil { // somebody else failed meanwhile
+			return nil, errors.Join(err, k.grants.Release(ctx, t, leased, k.holder, nil))
+		}
+		if !k.due(leased) {
 			if ok, _ := k.replaced.Allow(t.Name + "/" + l.ID); !ok {
-				return nil, errors.Join(ErrRejectedAgain, k.grants.Release(ctx, t, leased, k.holder))
+				return nil, errors.Join(ErrRejectedAgain, k.grants.Release(ctx, t, leased, k.holder, nil))
 			}
 		}
 		cred, err := k.converse(ctx, t, leased)
@@ -203,13 +203,7 @@ func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live) 
 	if err != nil {
 		return nil, fmt.Errorf("credential: journal: %w", err)
 	}
-	stop := k.beat(ctx, t, l)
-	cred, err := t.Provider.Refresh(ctx, upstream.RefreshRequest{
-		Credential: l.Credential,
-		Scopes:     l.Record.Scopes,
-		Journal:    &journal{keeper: k, tenant: t, live: l, kept: kept},
-	})
-	stop()
+	cred, lost, err := k.refresh(ctx, t, l, &journal{keeper: k, tenant: t, live: l, kept: kept})
 	if err == nil {
 		renewed, err := k.grants.Renew(ctx, t, l, k.holder, cred)
 		if grant.ReasonOf(err) == grant.Gone {
@@ -231,9 +225,29 @@ func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live) 
 	// The journal stays: the upstream may have rotated its token before the
 	// conversation failed, and another attempt, or a repaired provider, goes on
 	// from there.
-	err = errors.Join(err, k.grants.Release(ctx, t, l, k.holder))
+	err = errors.Join(err, k.grants.Release(ctx, t, l, k.holder, k.setback(l.Record.Setback, lost, err)))
 	k.audit.Record(ctx, audit.Event{Action: audit.RenewFailed, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: string(upstream.KindOf(err))})
 	return nil, err
+}
+
+// refresh asks the upstream, and a second time where that does no harm. It
+// tells whether the refresh token may have been spent in vain.
+func (k *Keeper) refresh(ctx context.Context, t *tenant.Tenant, l *grant.Live, j *journal) (cred *upstream.Credential, lost bool, err error) {
+	defer k.beat(ctx, t, l)()
+	for try := 1; ; try++ {
+		cred, err = t.Provider.Refresh(ctx, upstream.RefreshRequest{Credential: l.Credential, Scopes: l.Record.Scopes, Journal: j})
+		e, _ := errors.AsType[*upstream.Error](err)
+		if e == nil {
+			return cred, lost, err
+		}
+		lost = lost || e.Lost
+		if try == tries || !again(t, e) {
+			return nil, lost, err
+		}
+		if _, ended := sleep(ctx, tryPause); ended != nil {
+			return nil, lost, err
+		}
+	}
 }
 
 // end deletes a grant whose credential is dead, as long as we hold the lease.
@@ -284,6 +298,9 @@ func (j *journal) Keep(ctx context.Context, answers []byte) error {
 	defer cancel()
 	for wait := firstWait; ; wait = min(2*wait, longestWait) {
 		err := j.keeper.grants.KeepJournal(ctx, j.tenant, j.live, j.keeper.holder, answers)
+		if err == nil {
+			j.kept = answers
+		}
 		if err == nil || errors.Is(err, grant.ErrLeaseLost) || grant.ReasonOf(err) != "" {
 			return err
 		}

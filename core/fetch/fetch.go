@@ -18,10 +18,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,6 +37,9 @@ var (
 	ErrHeader            = errors.New("fetch: header not allowed")
 	ErrTooLarge          = errors.New("fetch: answer too large")
 	ErrTransport         = errors.New("fetch: no answer")
+	// ErrUnsent goes with an ErrTransport if there was no connection that the
+	// request could have been sent on.
+	ErrUnsent = errors.New("nothing was sent")
 )
 
 // Defaults of a Policy's zero fields.
@@ -187,7 +192,10 @@ func (c *Client) Do(ctx context.Context, req *http.Request, p Policy) (*Response
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
 	defer cancel()
-	req = req.Clone(ctx)
+	var connected atomic.Bool
+	req = req.Clone(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}))
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", c.userAgent)
 	}
@@ -196,6 +204,9 @@ func (c *Client) Do(ctx context.Context, req *http.Request, p Policy) (*Response
 		return nil, err
 	}
 	res, err := rt.RoundTrip(req) // unlike http.Client: no redirects, no cookies
+	if err != nil && !connected.Load() {
+		return nil, fmt.Errorf("%w; %w", transportError(ctx, req.URL.Host, err), ErrUnsent)
+	}
 	if err != nil {
 		return nil, transportError(ctx, req.URL.Host, err)
 	}

@@ -304,6 +304,35 @@ func TestUntrustedCertificate(t *testing.T) {
 	}
 }
 
+func TestWhetherAnythingWasSent(t *testing.T) {
+	hangUp := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer hangUp.Close()
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer silent.Close()
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	defer untrusted.Close()
+	for name, c := range map[string]struct {
+		url    string
+		unsent bool
+	}{
+		"connection refused": {closed.URL, true}, "certificate not trusted": {untrusted.URL, true},
+		"hung up": {hangUp.URL, false}, "no answer in time": {silent.URL, false},
+	} {
+		u, err := url.Parse(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := New(Config{PrivateHosts: []string{u.Host}})
+		_, err = get(t, client, c.url, Policy{Hosts: []string{u.Host}, Timeout: 2 * time.Second})
+		if !errors.Is(err, ErrTransport) || errors.Is(err, ErrUnsent) != c.unsent {
+			t.Errorf("%s: %v; want unsent %v", name, err, c.unsent)
+		}
+		client.Close()
+	}
+}
+
 func TestProxyOnlyWhenConfigured(t *testing.T) {
 	var through atomic.Int32
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

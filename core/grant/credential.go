@@ -49,13 +49,24 @@ func (s *Store) live(t *tenant.Tenant, tok token, rec Record) (*Live, error) {
 
 // Lease claims the right to renew the credential. It returns the grant as it is
 // now, or a *LeasedError while another holder has the lease, unless that lease
-// still is dead, which may be nil: one that was watched standing still.
+// still is dead, which may be nil: one that was watched standing still. What
+// the dead one was about without keeping an answer is noted as lost.
 func (s *Store) Lease(ctx context.Context, t *tenant.Tenant, l *Live, holder string, dead *Lease) (*Live, error) {
 	return s.change(ctx, t, l, func(r *Record) error {
 		if r.Lease != nil && r.Lease.Holder != holder && (dead == nil || *r.Lease != *dead) {
 			return &LeasedError{*r.Lease}
 		}
-		r.Lease = &Lease{Holder: holder}
+		if r.Lease != nil && r.Journal == nil {
+			lost := Setback{Kind: upstream.Unavailable}
+			if r.Setback != nil {
+				lost = *r.Setback
+			}
+			if lost.Lost.IsZero() {
+				lost.Lost = time.Unix(r.Lease.Since, 0)
+			}
+			r.Setback = &lost
+		}
+		r.Lease = &Lease{Holder: holder, Since: s.now().Unix()}
 		return nil
 	})
 }
@@ -69,10 +80,13 @@ func (s *Store) Beat(ctx context.Context, t *tenant.Tenant, l *Live, holder stri
 	return err
 }
 
-// KeepJournal stores the answers of a renewal that is under way.
+// KeepJournal stores the answers of a renewal that is under way; none: what was
+// kept is dropped.
 func (s *Store) KeepJournal(ctx context.Context, t *tenant.Tenant, l *Live, holder string, answers []byte) error {
 	_, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
-		r.Journal = s.keys.Seal(envelope("journal", t.Name, l.ID, l.secret), answers)
+		if r.Journal = nil; len(answers) > 0 {
+			r.Journal = s.keys.Seal(envelope("journal", t.Name, l.ID, l.secret), answers)
+		}
 		return nil
 	}))
 	return err
@@ -93,7 +107,8 @@ func (s *Store) Renew(ctx context.Context, t *tenant.Tenant, l *Live, holder str
 		return nil, err
 	}
 	renewed, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
-		r.Credential, r.Journal, r.Lease = sealed, nil, nil
+		r.Credential, r.Journal, r.Lease, r.Setback = sealed, nil, nil, nil
+		r.Renewed = s.now()
 		return nil
 	}))
 	if err == nil {
@@ -104,10 +119,13 @@ func (s *Store) Renew(ctx context.Context, t *tenant.Tenant, l *Live, holder str
 }
 
 // Release ends a lease without a new credential. The journal stays for the
-// next attempt: what is in it may be the only copy of a rotated token.
-func (s *Store) Release(ctx context.Context, t *tenant.Tenant, l *Live, holder string) error {
+// next attempt: what is in it may be the only copy of a rotated token. A nil
+// setback leaves the one there is: nothing was attempted.
+func (s *Store) Release(ctx context.Context, t *tenant.Tenant, l *Live, holder string, setback *Setback) error {
 	_, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
-		r.Lease = nil
+		if r.Lease = nil; setback != nil {
+			r.Setback = setback
+		}
 		return nil
 	}))
 	return err

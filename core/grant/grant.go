@@ -21,6 +21,7 @@ import (
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 // State is the stage of a grant's life. A grant that ended is deleted.
@@ -54,6 +55,8 @@ type Record struct {
 	Generation uint32    `json:"gen"`               // of the refresh token that counts now
 	Rotated    time.Time `json:"rotated,omitzero"`  // when it became that
 	Lease      *Lease    `json:"lease,omitempty"`   // who is renewing the credential
+	Setback    *Setback  `json:"setback,omitempty"` // what came of renewals that failed
+	Renewed    time.Time `json:"renewed"`           // when the upstream issued the credential
 	Credential []byte    `json:"cred"`              // sealed upstream.Credential
 	Journal    []byte    `json:"journal,omitempty"` // sealed answers of an unfinished renewal
 }
@@ -73,7 +76,20 @@ func (r *Record) ends(t *tenant.Tenant) time.Time {
 // its own measure may take it over.
 type Lease struct {
 	Holder string `json:"holder"`
+	Since  int64  `json:"since"` // Unix time, by the holder's clock: for how long a token may have been spent
 	Beat   uint32 `json:"beat,omitempty"`
+}
+
+// Setback is what renewals came to since the last that succeeded. It is in the
+// record so that no process asks an upstream that has told another to wait, and
+// none sends a token that another may have spent.
+type Setback struct {
+	Kind      upstream.Kind `json:"kind"`
+	NotBefore time.Time     `json:"not_before"` // of the next attempt
+	Failures  int           `json:"failures"`
+	// Lost is since when the refresh token may be spent: it was sent, and what
+	// came back is not known. Zero: it was not.
+	Lost time.Time `json:"lost,omitzero"`
 }
 
 // Reason says why a token was refused. It goes to the audit log; clients learn

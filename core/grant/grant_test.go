@@ -257,7 +257,7 @@ func TestLeaseHasOneHolder(t *testing.T) {
 		"renew": func() error { _, err := h.Renew(t.Context(), h.t, live, "a", live.Credential); return err },
 		"keep":  func() error { return h.KeepJournal(t.Context(), h.t, live, "a", []byte("x")) },
 		"end":   func() error { return h.End(t.Context(), h.t, live, "a") },
-		"free":  func() error { return h.Release(t.Context(), h.t, live, "a") },
+		"free":  func() error { return h.Release(t.Context(), h.t, live, "a", nil) },
 		"beat":  func() error { return h.Beat(t.Context(), h.t, live, "a") },
 	} {
 		if err := f(); !errors.Is(err, ErrLeaseLost) {

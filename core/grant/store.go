@@ -62,7 +62,7 @@ func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code strin
 		return "", err
 	}
 	err = s.records.Create(ctx, t.Name, tok.id(), Record{
-		State: Pending, Created: now, LastUsed: now, Expires: tok.expires,
+		State: Pending, Created: now, LastUsed: now, Renewed: now, Expires: tok.expires,
 		ClientHash: HashClient(n.ClientID), ClientName: n.ClientName,
 		RedirectURI: n.RedirectURI, Challenge: n.Challenge, Resource: n.Resource, Scopes: n.Scopes,
 		Subject: n.Credential.Account.ID, AccountName: n.Credential.Account.Name,

@@ -27,7 +27,10 @@ type Error struct {
 	Message    string        // may be shown to the user
 	Detail     string        // for the log, never further
 	RetryAfter time.Duration // 0: unknown
-	Err        error         // the cause, if there is one in Go
+	// Lost says that the upstream may have acted on a request, above all spent a
+	// refresh token, and that what it answered is not known.
+	Lost bool
+	Err  error // the cause, if there is one in Go
 }
 
 // Error is for the log.

@@ -47,6 +47,7 @@ type Description struct {
 	ScopeText     map[string]string // scope → words for the consent page
 	PKCE          bool              // the upstream understands S256
 	CanRefresh    bool
+	Refresh       RefreshRules
 	CanRevoke     bool
 }
 

@@ -126,6 +126,9 @@ func move(d *input) (tree.Value, string) {
 		if d.mode == "check-refuses" {
 			return failed("misconfigured", "mode is wrong", "")
 		}
+		if d.mode == "check-grace" {
+			return result(object("refresh", object("rotates", true, "single_use", true, "grace_seconds", 30)))
+		}
 		return result(object())
 	case "authorize":
 		return result(object("url", authorizeURL(d)))
