@@ -263,10 +263,6 @@ func (d *demoRun) drive(ctx context.Context, dep *deployment, cfg *config.Config
 			{Name: demoTenants[0], URL: cfg.TenantURL(demoTenants[0]) + "/mcp", Login: "ada"},
 			{Name: demoTenants[1], URL: cfg.TenantURL(demoTenants[1]) + "/mcp", Login: "grace", ProtocolVersion: "2025-11-25"},
 		},
-		EndGrants: func(ctx context.Context) error {
-			_, err := dep.server.Grants().DeleteAll(ctx, demoTenants[0])
-			return err
-		},
 	}
 	return c.Run(ctx)
 }

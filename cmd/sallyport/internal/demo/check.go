@@ -33,10 +33,6 @@ type Check struct {
 	Upstream    *Upstream
 	UpstreamURL string // base URL it is served at
 
-	// EndGrants ends every grant of the first tenant on the server side, as an
-	// operator would.
-	EndGrants func(context.Context) error
-
 	Transport http.RoundTripper // nil: one of its own
 	Now       func() time.Time  // nil: time.Now; only measures
 }
@@ -72,7 +68,7 @@ func (c *Check) Run(ctx context.Context) error {
 	return runSteps(ctx, c.Out, now, slices.Concat(first.loginSteps(), first.refreshSteps(), second.loginSteps(), []step{
 		{"each token is refused at the other tenant", func(ctx context.Context) (string, error) { return crossTenants(ctx, first, second) }},
 		{first.tenant.Name + ": still the first user", first.identity},
-		{first.tenant.Name + ": end the grants", first.endGrants},
+		{first.tenant.Name + ": " + first.user.Name + " ends the connection on the page", first.endConnection},
 		{first.tenant.Name + ": its tokens are dead", first.dead},
 		{second.tenant.Name + ": its grant is untouched", second.identity},
 	}))
@@ -249,8 +245,38 @@ func crossTenants(ctx context.Context, a, b *visit) (string, error) {
 	return "401 invalid_token, both ways", nil
 }
 
-func (v *visit) endGrants(ctx context.Context) (string, error) {
-	return "", v.check.EndGrants(ctx)
+// endConnection signs in to the connections page, from another browser than the
+// one that logged in, and ends what is listed there.
+func (v *visit) endConnection(ctx context.Context) (string, error) {
+	issuer, err := issuerOf(v.tenant.URL)
+	if err != nil {
+		return "", err
+	}
+	browser := NewBrowser(endOnly(v.user.Login), v.trace)
+	_, err = browser.Visit(ctx, issuer+"/connections", func(u *url.URL) bool { return u.Query().Get("notice") == "ended" })
+	return issuer + "/connections", err
+}
+
+// endOnly signs in as the user of that name and ends the only connection there
+// is.
+func endOnly(login string) Fill {
+	return func(f *Form) error {
+		var listed []string
+		for _, b := range f.Buttons {
+			if b.Name == "end" {
+				listed = append(listed, b.Value)
+			}
+		}
+		switch {
+		case len(listed) == 1:
+			return f.Press("end", listed[0])
+		case !f.Has("do"):
+			return f.Press("login", login)
+		case len(listed) > 1:
+			return fmt.Errorf("expected one connection, got %d", len(listed))
+		}
+		return f.Press("do", "sign-in")
+	}
 }
 
 // dead expects both tokens of an ended grant to be refused.

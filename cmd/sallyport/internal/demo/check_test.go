@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"context"
 	"strings"
 	"testing"
 )
@@ -48,7 +47,6 @@ func TestCheckRefusesABareBackend(t *testing.T) {
 			{Name: "two", URL: backend + "/mcp", Login: "grace"},
 		},
 		Upstream: r.up, UpstreamURL: r.url,
-		EndGrants: func(context.Context) error { return nil },
 	}
 	err := check.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "expected status 401, got ") {
