@@ -22,10 +22,11 @@ import (
 //	                      the answer is kept
 //	FAULT_KILL=kept       SIGKILL when the answer is kept, before it is read
 //
-// SIGUSR1 kills the process by SIGKILL at the first moment at which no refresh
-// is between the request to the upstream and the answer being kept. That moment
-// alone nobody can make safe: see "What is lost when a process dies?" in
-// core/RATIONALE.md. Everything else is cut off wherever it is.
+// SIGUSR1 kills the process by SIGKILL at the first moment at which no
+// conversation about a refresh is under way: between a request to the upstream
+// and its answer being kept is the one moment that nobody can make safe, see
+// "What is lost when a process dies?" in core/RATIONALE.md. Everything else is
+// cut off wherever it is, a conversation's outcome before it is written included.
 func newFaults(environ []string) faults {
 	f := faults{}
 	k := &killer{}
@@ -42,7 +43,7 @@ func newFaults(environ []string) faults {
 	signal.Notify(ordered, syscall.SIGUSR1)
 	go func() {
 		<-ordered
-		k.window.Lock() // waits for refreshes in the window and lets no other begin
+		k.window.Lock() // waits for conversations, and lets no other begin
 		die()
 	}()
 	return f
@@ -79,30 +80,23 @@ type mortal struct {
 }
 
 func (m *mortal) Refresh(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
-	j := &mortalJournal{Journal: req.Journal, killer: m.killer}
 	m.window.RLock()
-	defer j.close()
-	req.Journal = j
+	defer m.window.RUnlock()
+	req.Journal = &mortalJournal{req.Journal, m.killer}
 	return m.Provider.Refresh(ctx, req)
 }
 
-// mortalJournal marks the end of the window: the first answer is kept.
+// mortalJournal is a journal at which the process can die.
 type mortalJournal struct {
 	upstream.Journal
 	*killer
-	once sync.Once
 }
-
-func (j *mortalJournal) close() { j.once.Do(j.window.RUnlock) }
 
 func (j *mortalJournal) Keep(ctx context.Context, answers []byte) error {
 	if j.point == "unkept" {
 		die()
 	}
 	err := j.Journal.Keep(ctx, answers)
-	if err == nil {
-		j.close()
-	}
 	if err == nil && j.point == "kept" {
 		die()
 	}
