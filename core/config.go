@@ -62,14 +62,26 @@ func (c Config) withDefaults() (Config, error) {
 		c.Now = time.Now
 	}
 	if c.BackendTransport == nil {
-		c.BackendTransport = &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			MaxIdleConnsPerHost: 256, // all calls of a tenant go to one host
-			IdleConnTimeout:     90 * time.Second,
-			// No response timeout: an SSE stream may stay silent for long.
-		}
+		c.BackendTransport = backendTransport()
 	}
 	return c, nil
 }
 
 func newRequestID() string { return seal.RandomID(9) }
+
+// backendTransport speaks HTTP/1.1: it has one connection for each stream, so
+// that a client who reads slowly holds up its own backend's sending and nothing
+// else, by TCP, without memory of ours.
+func backendTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		MaxIdleConnsPerHost: 256, // all calls of a tenant go to one host
+		// Less than the five seconds after which Node's and Python's servers close
+		// an idle connection: a POST that meets the closing is lost.
+		IdleConnTimeout: 4 * time.Second,
+		// What the client did not ask for we do not unpack.
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 256 << 10,
+		// No response timeout: an SSE stream may stay silent for long.
+	}
+}

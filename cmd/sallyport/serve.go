@@ -96,9 +96,13 @@ func (d *deployment) watchPlugins(ctx context.Context) {
 func serveAll(ctx context.Context, log hclog.Logger, listeners []net.Listener, handlers []http.Handler) error {
 	failed := make(chan error, len(listeners))
 	var servers []*http.Server
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // proxies that end TLS may speak it to us (RFC 9113 §3.3)
 	for i, l := range listeners {
 		s := &http.Server{
 			Handler:           handlers[i],
+			Protocols:         &protocols,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,
 			MaxHeaderBytes:    64 << 10,

@@ -67,3 +67,37 @@ func TestConnectionsAreHeldToTheirHeaders(t *testing.T) {
 		})
 	}
 }
+
+func TestProxiesMaySpeakHTTP2(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- serveAll(ctx, hclog.NewNullLogger(), []net.Listener{l}, []http.Handler{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, r.Proto)
+		})})
+	}()
+	for proto, protocols := range map[string]func(*http.Protocols){
+		"HTTP/2.0": func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }, "HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },
+	} {
+		transport := &http.Transport{Protocols: &http.Protocols{}}
+		protocols(transport.Protocols)
+		res, err := (&http.Client{Transport: transport}).Get("http://" + l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(res.Body); string(body) != proto {
+			t.Errorf("%s, want %s", body, proto)
+		}
+		_ = res.Body.Close()
+		transport.CloseIdleConnections()
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

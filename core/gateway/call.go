@@ -24,6 +24,7 @@ type call struct {
 	in      *http.Request
 	pass
 	vouched http.Header // what the backend is told of the user
+	cancel  func()      // ends the backend's part
 
 	read     bool // the body was asked for
 	whole    bool // and body is all of it
@@ -32,10 +33,6 @@ type call struct {
 }
 
 type callKey struct{}
-
-func withCall(ctx context.Context, c *call) context.Context {
-	return context.WithValue(ctx, callKey{}, c)
-}
 
 func callFrom(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
 

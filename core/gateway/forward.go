@@ -23,7 +23,7 @@ func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite:        g.rewrite,
 		Transport:      transport,
-		FlushInterval:  -1, // every event at once
+		FlushInterval:  0, // every event at once, as of any answer without an announced end; others in one piece
 		ModifyResponse: g.modifyResponse,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
@@ -47,6 +47,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.Scheme, p.Out.URL.Host = c.to.Scheme, c.to.Host
 	p.Out.URL.Path, p.Out.URL.RawPath = c.to.Path, c.to.RawPath
 	p.Out.Host = c.to.Host
+	p.Out.Header.Del("Expect") // the answer to it was ours (RFC 9110 §10.1.1)
 	g.gate.strip(p.Out.Header, c.tenant)
 	maps.Copy(p.Out.Header, c.vouched)
 	p.SetXForwarded() // RemoteAddr is the sender's, whatever proxies stand before us: see package remote
@@ -57,20 +58,41 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 
 // modifyResponse keeps the backend from speaking for the gateway.
 func (g *Gateway) modifyResponse(res *http.Response) error {
+	c := callFrom(res.Request.Context())
 	for name := range res.Header {
-		if strings.HasPrefix(name, "Access-Control-") {
-			res.Header.Del(name)
+		if notTheBackends(name) {
+			delete(res.Header, name)
 		}
 	}
-	res.Header.Del("Set-Cookie") // no cookie crosses: on a shared host it would be another tenant's too
-	if res.StatusCode != http.StatusUnauthorized {
-		return nil
+	switch res.StatusCode {
+	case http.StatusUnauthorized:
+		g.challenge(res, c)
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		// Its address is not the client's to know, and would lead around the gate.
+		return fmt.Errorf("gateway: %s redirects to %s; that may be the right backend", c.to, res.Header.Get("Location"))
+	default:
+		g.watch(res, c)
 	}
-	// The backend's own challenge would lead clients astray. A user's upstream
-	// token is dead and could not be replaced: log in again. Without a user the
-	// backend wants one for more than the tenant's policy says.
+	return nil
+}
+
+// notTheBackends tells whether a header is about the whole host, or ours to
+// say. Cookies are about the host: on a shared one they would be another
+// tenant's too.
+func notTheBackends(name string) bool {
+	switch name {
+	case "Alt-Svc", "Clear-Site-Data", "Set-Cookie", "Strict-Transport-Security", "Www-Authenticate", "X-Content-Type-Options", "X-Request-Id":
+		return true
+	}
+	return strings.HasPrefix(name, "Access-Control-")
+}
+
+// challenge answers for a backend that wants another token. Its own challenge
+// would lead clients astray. A user's upstream token is dead and could not be
+// replaced: log in again. Without a user the backend wants one for more than
+// the tenant's policy says.
+func (g *Gateway) challenge(res *http.Response, c *call) {
 	no := &refusal{}
-	c := callFrom(res.Request.Context())
 	if !c.anonymous() {
 		no.fault = oauth.Errorf(oauth.InvalidToken, "the connection to the upstream service has ended; log in again")
 		g.gate.audit.Record(res.Request.Context(), c.rejected(c.tenant, "backend"))
@@ -79,10 +101,9 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 	no.write(rec, c.tenant, c.backend, nil)
 	_ = res.Body.Close()
 	res.Header, res.Body, res.ContentLength = rec.header, io.NopCloser(&rec.body), int64(rec.body.Len())
-	return nil
 }
 
-// answer collects a challenge for modifyResponse.
+// answer collects what challenge writes.
 type answer struct {
 	header http.Header
 	body   bytes.Buffer

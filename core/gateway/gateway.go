@@ -6,7 +6,9 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -70,14 +72,41 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 	if c.to = t.BackendAt(c.backend); c.to == nil {
 		return oauth.NotFound("no MCP server is at this address")
 	}
+	if err := upgrade(r.Header); err != nil {
+		g.refuse(w, c, err)
+		return nil
+	}
 	if err := g.admit(c); err != nil {
 		g.refuse(w, c, err)
 		return nil
 	}
+	client := http.NewResponseController(w)
 	// The server gives every sender of a body a deadline. Who was let in may take
 	// as long as the backend bears it.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	g.forward.ServeHTTP(w, r.WithContext(withCall(r.Context(), c)))
+	_ = client.SetReadDeadline(time.Time{})
+	if !c.whole {
+		// A backend may answer before it has read everything; net/http would keep
+		// the answer back until a client that still sends has sent more.
+		_ = client.EnableFullDuplex()
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	c.cancel = cancel
+	g.forward.ServeHTTP(w, r.WithContext(context.WithValue(ctx, callKey{}, c)))
+	return nil
+}
+
+// upgrade refuses to change the protocol. An offer of HTTP/2 it takes away: a
+// server may pass over it (RFC 9110 §7.8), and Java's HTTP client makes it with
+// every request.
+func upgrade(h http.Header) error {
+	for _, offer := range h["Upgrade"] {
+		if !strings.EqualFold(offer, "h2c") {
+			return oauth.Errorf(oauth.InvalidRequest, "this address speaks MCP over HTTP and changes to no other protocol")
+		}
+	}
+	delete(h, "Upgrade")
+	delete(h, "Http2-Settings")
 	return nil
 }
 

@@ -63,6 +63,16 @@ func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string
 	return l, nil
 }
 
+// Stands tells whether the grant of l has not ended. Errors are a *Refusal and
+// the store's. The token that l was verified with may have expired.
+func (s *Store) Stands(ctx context.Context, t *tenant.Tenant, l *Live) error {
+	version, err := s.records.Read(ctx, t.Name, l.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && s.over(&version.Value, t) {
+		return refuse(Gone)
+	}
+	return err
+}
+
 // verify holds a record to an access token that is open.
 func (s *Store) verify(t *tenant.Tenant, tok token, rec *Record) (*Live, error) {
 	switch {

@@ -1,0 +1,274 @@
+package gateway_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sallyport/sallyport/core"
+	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/coretest/memory"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
+)
+
+// bubble is the real server between a client and a backend, all three joined by
+// pipes in memory, so that a synctest bubble can hold them and own their time.
+type bubble struct {
+	tenant *tenant.Tenant
+	grants *grant.Store
+	token  string
+	client *http.Client
+	store  *memory.Driver
+
+	backend http.HandlerFunc // nil: an event each every, until lasts is over
+	every   time.Duration
+	lasts   atomic.Int64
+	inside  atomic.Int64 // how many it works for
+}
+
+func newBubble(t *testing.T) *bubble {
+	t.Helper()
+	keys, err := seal.NewKeyring(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bubble{store: &memory.Driver{}, every: time.Second, tenant: &tenant.Tenant{
+		Name: "music", Issuer: "http://localhost", Provider: upstreamtest.Provider{Fake: &upstreamtest.Fake{}},
+		Backend: &url.URL{Scheme: "http", Host: "backend", Path: "/mcp"}, Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
+	}}
+	b.tenant.Lifetimes.Access = 2 * time.Hour
+	b.lasts.Store(int64(time.Hour))
+	set, err := tenant.NewSet(b.tenant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := core.New(core.Config{Tenants: set, Store: b.store, Keys: keys, BackendTransport: serveIn(t, http.HandlerFunc(b.serve))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.grants = s.Grants()
+	code, err := b.grants.Create(t.Context(), b.tenant, grant.New{
+		ClientID: "c", Challenge: oauth.ChallengeOf(coretest.Verifier), Resource: b.tenant.Resource(),
+		Credential: &upstream.Credential{AccessToken: seal.NewSecret("x"), Account: upstream.Account{ID: "42"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := b.grants.Redeem(t.Context(), b.tenant, code, grant.Presented{ClientID: "c", Verifier: coretest.Verifier})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.token, b.client = tokens.Access, &http.Client{Transport: serveIn(t, s)}
+	return b
+}
+
+// serveIn serves h with the settings of production, and returns a transport
+// that reaches it.
+func serveIn(t *testing.T, h http.Handler) http.RoundTripper {
+	t.Helper()
+	l := coretest.Listen()
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	go func() { _ = server.Serve(l) }()
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return l.Dial() }}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		_ = server.Close()
+	})
+	return transport
+}
+
+// open starts a call and returns its answer.
+func (b *bubble) open(ctx context.Context, t *testing.T) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/mcp", strings.NewReader(message("tools/call")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	res, err := b.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = res.Body.Close() })
+	return res
+}
+
+// serve is the backend.
+func (b *bubble) serve(w http.ResponseWriter, r *http.Request) {
+	b.inside.Add(1)
+	defer b.inside.Add(-1)
+	if b.backend != nil {
+		b.backend(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	client := http.NewResponseController(w)
+	for began := time.Now(); time.Since(began) < time.Duration(b.lasts.Load()); {
+		_, _ = io.WriteString(w, "data: tick\n\n")
+		if client.Flush() != nil {
+			return
+		}
+		select {
+		case <-time.After(b.every):
+		case <-r.Context().Done():
+			return
+		}
+	}
+	_, _ = io.WriteString(w, "data: done\n\n")
+}
+
+func TestStreamLastsAnHourHoweverSilent(t *testing.T) {
+	t.Parallel()
+	for _, every := range []time.Duration{time.Second, 25 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBubble(t)
+			b.every = every
+			began := time.Now()
+			body, err := io.ReadAll(b.open(t.Context(), t).Body)
+			if err != nil || !strings.HasSuffix(string(body), "data: done\n\n") || time.Since(began) < time.Hour || b.inside.Load() != 0 {
+				t.Errorf("an event each %v: cut after %v, %d bytes, %v", every, time.Since(began), len(body), err)
+			}
+		})
+	}
+}
+
+func TestStreamEndsWithItsGrantAndNotWithItsToken(t *testing.T) {
+	t.Parallel()
+	const event = 10*time.Minute + time.Second // of the stream, when something happens
+	for what, c := range map[string]struct {
+		begins  time.Duration // after the login
+		happens func(t *testing.T, b *bubble)
+		lasts   time.Duration // the stream, give or take half a minute
+	}{
+		"nothing":                     {0, func(*testing.T, *bubble) {}, time.Hour},
+		"its token expires":           {119 * time.Minute, func(*testing.T, *bubble) {}, time.Hour},
+		"it lasts as long as a token": {0, func(_ *testing.T, b *bubble) { b.lasts.Store(int64(9 * time.Hour)) }, 2 * time.Hour},
+		"the grant is ended":          {0, endAll, event},
+		"the store is down":           {0, func(_ *testing.T, b *bubble) { b.store.Fail(func(string, string) error { return errors.New("down") }) }, time.Hour},
+		"it is ended, the store down": {0, func(t *testing.T, b *bubble) { endAll(t, b); b.store.Fail(downFor(5 * time.Minute)) }, event + 5*time.Minute},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t)
+				time.Sleep(c.begins)
+				began := time.Now()
+				res := b.open(t.Context(), t)
+				ended := make(chan error, 1)
+				go func() {
+					_, err := io.Copy(io.Discard, res.Body)
+					ended <- err
+				}()
+				time.Sleep(event)
+				c.happens(t, b)
+				// It ends as if the backend had come to its end, not torn.
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(began); took < c.lasts || took > c.lasts+31*time.Second {
+					t.Errorf("it lasted %v, want %v", took, c.lasts)
+				}
+				synctest.Wait()
+				if n := b.inside.Load(); n != 0 {
+					t.Errorf("the backend still works for %d", n)
+				}
+			})
+		})
+	}
+}
+
+func endAll(t *testing.T, b *bubble) {
+	t.Helper()
+	if n, err := b.grants.DeleteAll(t.Context(), "music"); n != 1 || err != nil {
+		t.Errorf("ended %d, %v", n, err)
+	}
+}
+
+func downFor(d time.Duration) func(string, string) error {
+	until := time.Now().Add(d)
+	return func(string, string) error {
+		if time.Now().Before(until) {
+			return errors.New("down")
+		}
+		return nil
+	}
+}
+
+// A client that reads slowly holds up the backend, and not our memory.
+func TestSlowReaderHoldsUpTheBackend(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Int64
+		b := newBubble(t)
+		b.backend = func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, ":")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(time.Second)
+			event := []byte("data: " + strings.Repeat("x", 1<<20) + "\n\n")
+			for range 64 {
+				n, err := w.Write(event)
+				sent.Add(int64(n))
+				if err != nil || http.NewResponseController(w).Flush() != nil {
+					return
+				}
+			}
+		}
+		body := b.open(t.Context(), t).Body
+		var one [1]byte
+		for range 600 { // ten minutes
+			if _, err := body.Read(one[:]); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if n := sent.Load(); n > 1<<20 {
+			t.Errorf("%d bytes were taken from the backend for a client that read 600", n)
+		}
+	})
+}
+
+// What either side does to a stream the other notices.
+func TestEitherSideEndsTheOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		ctx, leave := context.WithCancel(t.Context())
+		res := b.open(ctx, t)
+		time.Sleep(time.Minute)
+		if b.inside.Load() != 1 {
+			t.Fatal("the backend is not at work")
+		}
+		leave()
+		_, _ = io.Copy(io.Discard, res.Body)
+		synctest.Wait()
+		if b.inside.Load() != 0 {
+			t.Error("the backend still works for a client that left")
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t)
+		b.backend = func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "data: half an ev")
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(time.Minute)
+			panic(http.ErrAbortHandler)
+		}
+		body, err := io.ReadAll(b.open(t.Context(), t).Body)
+		if !errors.Is(err, io.ErrUnexpectedEOF) || string(body) != "data: half an ev" {
+			t.Errorf("a backend that dies reads like an end: %q, %v", body, err)
+		}
+	})
+}
