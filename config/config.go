@@ -29,7 +29,9 @@ type Config struct {
 
 	// Where grants and sessions are kept: `bolt://` and an absolute path (one
 	// process, one file), `redis://`, `rediss://` (TLS), `redis+sentinel://` or
-	// `redis+cluster://`. It may hold a password and is never printed.
+	// `redis+cluster://`, with parameters such as `?prefix=`, `?ca=`, `?replicas=`.
+	// [Choosing a store](../core/store/README.md) has all of them, and the settings
+	// a Redis needs. It may hold a password and is never printed.
 	Store Secret `koanf:"store" default:"bolt:///var/lib/sallyport/state.db" example:"rediss://sallyport:${env:REDIS_PASSWORD}@redis.example.com:6379/0"`
 
 	// For how long a grant is remembered, so that its calls need not ask the

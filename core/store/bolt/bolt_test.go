@@ -3,6 +3,7 @@ package bolt
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -246,7 +247,7 @@ func mustOpen(t testing.TB, path string, c *clock) *Driver {
 	return d
 }
 
-func swap(t *testing.T, d *Driver, key string, old []byte, new string, ttl time.Duration) {
+func swap(t testing.TB, d *Driver, key string, old []byte, new string, ttl time.Duration) {
 	t.Helper()
 	if err := d.Swap(t.Context(), key, old, []byte(new), ttl); err != nil {
 		t.Fatalf("Swap(%q): %v", key, err)
@@ -276,3 +277,46 @@ func (c *clock) advance(d time.Duration) {
 func BenchmarkGet(b *testing.B) { storetest.BenchmarkGet(b, mustOpen(b, newPath(b), newClock())) }
 
 func BenchmarkSwap(b *testing.B) { storetest.BenchmarkSwap(b, mustOpen(b, newPath(b), newClock())) }
+
+// BenchmarkMillion takes minutes and two gigabytes of disk.
+func BenchmarkMillion(b *testing.B) {
+	if !*million {
+		b.Skip("see -million")
+	}
+	path, c := newPath(b), newClock()
+	d := mustOpen(b, path, c)
+	storetest.Million(b, d, func() int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return info.Size()
+	})
+	swaps := func(unit string) {
+		began := time.Now()
+		for n := range 100 {
+			swap(b, d, fmt.Sprint(unit, n), nil, "v", time.Hour)
+		}
+		b.ReportMetric(time.Since(began).Seconds()*10, unit)
+	}
+	swaps("ms/swap-before-sweep")
+	c.advance(31 * time.Minute)
+	began, batches := time.Now(), 0
+	for n := sweepBatch; n == sweepBatch; batches++ {
+		var err error
+		if n, err = d.sweepOnce(sweepBatch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(time.Since(began).Seconds(), "s/sweep")
+	b.ReportMetric(time.Since(began).Seconds()*1000/float64(batches), "ms/sweep-batch")
+	swaps("ms/swap-after-sweep")
+	if err := d.Close(); err != nil {
+		b.Fatal(err)
+	}
+	began = time.Now()
+	mustOpen(b, path, c)
+	b.ReportMetric(time.Since(began).Seconds(), "s/open")
+}
+
+var million = flag.Bool("million", false, "measure a store of a million records")

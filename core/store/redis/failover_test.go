@@ -70,6 +70,39 @@ func TestConfirmedWritesSurviveFailover(t *testing.T) {
 	})
 }
 
+// Planned failovers need lose nothing. A cluster's primary stops for its replica
+// to catch up; Sentinel tells the old primary last, which goes on acknowledging
+// what its successor does not know, unless it was paused before.
+func TestPlannedFailoverLosesNothing(t *testing.T) {
+	debian := storetest.Debian(t)
+	t.Run("sentinel", func(t *testing.T) {
+		t.Parallel()
+		g := debian.StartSentinels(t, "main", "", 5*time.Second)
+		lost := storetest.Failover(t, mustOpen(t, "redis+sentinel://"+g.Sentinels[0].Addr+"/main"), func() {
+			ask(t, g.Servers[0].Addr, "", "client", "pause", "60000", "write")
+			ask(t, g.Sentinels[0].Addr, "", "sentinel", "failover", "main")
+		})
+		if lost > 0 {
+			t.Errorf("%d acknowledged changes are lost", lost)
+		}
+	})
+	t.Run("cluster", func(t *testing.T) {
+		t.Parallel()
+		nodes := debian.StartCluster(t, 5*time.Second)
+		lost := storetest.Failover(t, mustOpen(t, "redis+cluster://"+nodes[0].Addr), func() {
+			for _, replica := range nodes[3:] {
+				ask(t, replica.Addr, "", "cluster", "failover")
+			}
+			for _, primary := range nodes[:3] {
+				primary.Await("INFO replication", "role:slave")
+			}
+		})
+		if lost > 0 {
+			t.Errorf("%d acknowledged changes are lost", lost)
+		}
+	})
+}
+
 // Redis replicates asynchronously: what it acknowledged is on the primary, and
 // on a replica a moment later. If the primary is cut off and its replica takes
 // over, what was acknowledged since the cut is lost. min-replicas-to-write bounds

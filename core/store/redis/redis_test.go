@@ -3,10 +3,12 @@ package redis
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -284,6 +286,29 @@ func BenchmarkGet(b *testing.B) {
 	d := mustOpen(b, "redis://"+storetest.StartRedis(b).Addr)
 	storetest.BenchmarkGet(b, d)
 }
+
+// BenchmarkMillion takes minutes and two gigabytes of memory.
+func BenchmarkMillion(b *testing.B) {
+	if !*million {
+		b.Skip("see -million")
+	}
+	server := storetest.StartRedis(b)
+	admin := redis.NewClient(&redis.Options{Addr: server.Addr, Protocol: 2})
+	defer admin.Close()
+	storetest.Million(b, mustOpen(b, "redis://"+server.Addr), func() int64 {
+		used, err := admin.InfoMap(b.Context(), "memory").Result()
+		if err != nil {
+			b.Fatal(err)
+		}
+		n, err := strconv.ParseInt(used["Memory"]["used_memory"], 10, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return n
+	})
+}
+
+var million = flag.Bool("million", false, "measure a store of a million records")
 
 func BenchmarkSwap(b *testing.B) {
 	d := mustOpen(b, "redis://"+storetest.StartRedis(b).Addr)
