@@ -269,6 +269,12 @@ func TestForgedFormsEndNothing(t *testing.T) {
 			t.Fatalf("%s: it worked: %d %s", name, a.Status, a.Body)
 		}
 	}
+	stranger := s.Browser()
+	signedOut := visit(t, s, stranger, "music")
+	for _, form := range []url.Values{{"end": {id}}, {"do": {"end-all"}}, {"do": {"sign-out"}}} {
+		form.Set("request", own(signedOut))
+		wantSee(t, s, s.PostForm(t, stranger, "/music/connections", form), "stale")
+	}
 	if a := s.Get(t, user, "/music/connections?end="+id); a.Status != http.StatusOK || len(ids(a)) != 1 {
 		t.Errorf("a link ends a connection: %d", a.Status)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/limit"
+	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
@@ -51,6 +52,7 @@ func TestStories(t *testing.T) {
 		"custom scheme":                testCustomScheme,
 		"redirect after a form's POST": testFormAction,
 		"too many requests":            testTooMany,
+		"a tenant's own look":          testLook,
 
 		"connections: end one":                   testEndOne,
 		"connections: end all without scripts":   testEndAllWithoutScripts,
@@ -336,6 +338,29 @@ func testTooMany(t *testing.T, w *world, b *tab) {
 	w.Advance(4 * time.Minute)
 	get(b, chromedp.Reload())
 	b.sees(login)
+}
+
+// testLook shows that the browser takes a tenant's logo and colour under the
+// page's policy.
+func testLook(t *testing.T, _ *world, b *tab) {
+	logo, err := pages.LogoURI([]byte(noteLogo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
+		tenants[0].Look = tenant.Look{Logo: logo, Color: "#5b2a86", Support: "https://help.example/"}
+	})
+	b.open(w.connect(t, "/callback").url)
+	b.sees(`header img`)
+	if wide := js[int](b, `document.querySelector("header img").naturalWidth`); wide == 0 {
+		t.Error("the logo is not shown")
+	}
+	if fill := js[string](b, `getComputedStyle(document.querySelector("`+strings.ReplaceAll(string(approve), `"`, `'`)+`")).backgroundColor`); fill != "rgb(91, 42, 134)" {
+		t.Errorf("the button is %s", fill)
+	}
+	if href := js[string](b, `document.querySelector("footer a:last-child").href`); href != "https://help.example/" {
+		t.Errorf("help is at %s", href)
+	}
 }
 
 // testFormAction shows why the consent form is not answered with a redirect:

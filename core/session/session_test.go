@@ -141,6 +141,13 @@ func TestFormBelongsToItsBrowserTenantAndTime(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
+	halfless, err := sealValue(h.Store, formPurpose("authorize-form", h.music, ""), request, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.OpenForm(browser{}.request(), h.music, halfless); !errors.Is(err, ErrForm) {
+		t.Errorf("a form that needs no cookie: %v", err)
+	}
 	h.now = h.now.Add(h.music.Lifetimes.Session)
 	if _, err := h.OpenForm(b.request(), h.music, first); !errors.Is(err, ErrForm) {
 		t.Errorf("too old: %v", err)
