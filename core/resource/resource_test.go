@@ -214,6 +214,7 @@ func TestTroubleIsNeverTheClients(t *testing.T) {
 	for what, cfg := range gates {
 		wantUnavailable(t, what, newGate(t, cfg), tokens.Access)
 	}
+	w.Advance(time.Minute) // beyond what Sallyport remembers of grants
 	w.storeAnswers(errors.New("store-detail"))
 	wantUnavailable(t, "the store is down", w.gate, tokens.Access)
 	w.storeAnswers(nil)

@@ -90,6 +90,8 @@ type answer struct {
 func call(t testing.TB, h http.Handler, token string) answer {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ownURL, strings.NewReader("{}"))
+	r.Header.Set("X-Sallyport-Assertion", "forged")
+	r.Header["X_sallyport_user"] = []string{"forged"}
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -107,6 +109,11 @@ func tell(w http.ResponseWriter, r *http.Request) {
 	who := "nobody"
 	if u := resource.FromContext(r.Context()); u != nil {
 		who = u.Subject
+	}
+	for name := range r.Header {
+		if strings.Contains(strings.ToLower(name), "sallyport") {
+			who += " with " + name
+		}
 	}
 	_, _ = io.WriteString(w, who+" "+r.Header.Get("Authorization"))
 }

@@ -163,11 +163,13 @@ func registerAt(ctx context.Context, client *http.Client, tenantURL string) (str
 	return got.ID, nil
 }
 
-// codeFor walks the user of a browser to an authorization code.
-func codeFor(ctx context.Context, browser *demo.Browser, tenantURL, clientID string) (string, error) {
+// codeFor walks the user of a browser to an authorization code for the scopes,
+// or for all that are offered.
+func codeFor(ctx context.Context, browser *demo.Browser, tenantURL, clientID string, scopes ...string) (string, error) {
 	q := url.Values{
 		"response_type": {"code"}, "client_id": {clientID}, "redirect_uri": {chaosCallback},
 		"code_challenge": {string(oauth.ChallengeOf(chaosVerifier))}, "code_challenge_method": {"S256"},
+		"scope": {strings.Join(scopes, " ")},
 	}
 	final, err := browser.Visit(ctx, tenantURL+"/authorize?"+q.Encode(),
 		func(u *url.URL) bool { return strings.HasPrefix(u.String(), chaosCallback) })

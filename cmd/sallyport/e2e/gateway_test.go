@@ -32,7 +32,8 @@ type tenant struct {
 	Scopes         string   // YAML
 	Tools          []string // scopes that whoami needs
 	Upstream       string   // URL; its host becomes a private host
-	Backend        string   // URL without the path
+	Backend        string   // URL without the path; empty: the server is elsewhere
+	Resource       string   // URL of a server elsewhere, whose resource server is edge
 }
 
 // gateway is a running `sallyport serve` on files of its own.
@@ -119,7 +120,12 @@ tenants:
     client_secret: "{{.Secret}}"
     scopes: {{.Scopes}}
     tools: { {{if .Tools}}whoami: [{{range .Tools}}{{.}}, {{end}}]{{end}} }
+{{- if .Resource}}
+    resource: "{{.Resource}}"
+    resource_servers: [{ id: edge, secret: "{{.Secret}}" }]
+{{- else}}
     backend: "{{.Backend}}/mcp"
+{{- end}}
 {{end}}`))
 
 // writeConfig writes the config and returns its path.

@@ -48,11 +48,13 @@ func getJSON(ctx context.Context, t *testing.T, address string, out any) {
 	}
 }
 
+// whoamiCall is a bare tool call.
+const whoamiCall = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + demo.ToolWhoami + `","arguments":{}}}`
+
 // whoami sends a bare tool call; the SDK would react to the answer.
 func whoami(ctx context.Context, t *testing.T, mcpURL, token string) *http.Response {
 	t.Helper()
-	const body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"` + demo.ToolWhoami + `","arguments":{}}}`
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, mcpURL, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, mcpURL, strings.NewReader(whoamiCall))
 	if err != nil {
 		t.Fatal(err)
 	}
