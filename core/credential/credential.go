@@ -147,9 +147,13 @@ func (k *Keeper) fly(ctx context.Context, t *tenant.Tenant, l *grant.Live, rejec
 			// next attempt watches anew.
 			return nil, err
 		}
-		if leased.Credential.AccessToken.Reveal() != before && !k.due(leased) {
-			// Somebody renewed it while we waited. If the lease cannot be given
-			// back it is still ours; the credential is good all the same.
+		renewed := leased.Credential.AccessToken.Reveal() != before
+		if renewed && (!k.due(leased) || rejected && k.valid(leased.Credential)) {
+			// Somebody renewed it while we waited. After a rejection a short life
+			// will do: where a renewal ends the token of before, and tokens live
+			// shorter than MinValidity, another one would only have the next call
+			// rejected. If the lease cannot be given back it is still ours; the
+			// credential is good all the same.
 			_ = k.grants.Release(ctx, t, leased, k.holder, nil)
 			return leased.Credential, nil
 		}

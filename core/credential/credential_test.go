@@ -299,6 +299,27 @@ func TestAnswerOutlivesAnOutageOfTheStore(t *testing.T) {
 	})
 }
 
+// A rejected credential that somebody has replaced is not replaced once more,
+// even if the new one will not live long: that would end the new one too.
+func TestRejectedCredentialIsReplacedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 20*time.Second)
+		w.provider.refresh = func(context.Context, upstream.RefreshRequest) (*upstream.Credential, error) {
+			return credential(fmt.Sprint("new ", w.provider.count()), 20*time.Second), nil
+		}
+		k, old := w.keeper(), w.live(t)
+		for range 3 {
+			if got := outcome(k.Replace(t.Context(), w.tenant, old)); got != "new 1" {
+				t.Errorf("got %s", got)
+			}
+		}
+		if got := outcome(k.Replace(t.Context(), w.tenant, w.live(t))); got != "new 2" {
+			t.Errorf("the replacement rejected as well: got %s", got)
+		}
+	})
+}
+
 // A claim whose answer was lost is the process's own all the same.
 func TestLeaseClaimedWithoutHearingSoIsNotWaitedFor(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,7 @@ type strict struct {
 
 	tenant      tenant // without the upstream's URL
 	killsFamily bool   // a code sent twice ends the login that it was for
+	endsAccess  bool   // a refresh ends the access token of before
 }
 
 const (
@@ -48,7 +49,7 @@ func oidcProvider(ctx context.Context, t *testing.T, w *world, s site) {
 func fosite(ctx context.Context, t *testing.T, w *world, s site) {
 	up := start(t, "fosite", exec.CommandContext(ctx, w.fosite, s.app, secret, s.callback(right), s.callback(wrong)))
 	address := up.url(t)
-	strictUpstream(ctx, t, w, s, strict{process: up, killsFamily: true, tenant: tenant{
+	strictUpstream(ctx, t, w, s, strict{process: up, killsFamily: true, endsAccess: true, tenant: tenant{
 		Provider: "oauth2", Upstream: address, Backend: startBackend(t, subject(address)),
 		Settings: fmt.Sprintf(`{ authorize_url: "%[1]s/authorize", token_url: "%[1]s/token", userinfo_url: "%[1]s/me",
       client_auth: basic, refresh_policy: strict }`, address),
@@ -80,6 +81,9 @@ func strictUpstream(ctx context.Context, t *testing.T, w *world, s site, up stri
 	for range 8 {
 		parallel.Go(func() {
 			for range calls {
+				if up.endsAccess && until(ctx, nil, func() bool { return isHopper(ctx, client) == nil }) {
+					continue // a call that was on its way when another one's refresh ended its token is the tool's to lose
+				}
 				wantHopper(ctx, t, client)
 			}
 		})
@@ -185,8 +189,15 @@ func subject(api string) lookup {
 // wantHopper fails unless the tool said that hopper is calling.
 func wantHopper(ctx context.Context, t *testing.T, client *demo.Client) {
 	t.Helper()
+	if err := isHopper(ctx, client); err != nil {
+		t.Error(err)
+	}
+}
+
+func isHopper(ctx context.Context, client *demo.Client) error {
 	who, err := client.Whoami(ctx)
 	if want := (demo.Profile{Sub: "hopper"}); err != nil || who != want {
-		t.Errorf("whoami: expected %+v, got %+v (%v)", want, who, err)
+		return fmt.Errorf("whoami: expected %+v, got %+v (%w)", want, who, err)
 	}
+	return nil
 }
