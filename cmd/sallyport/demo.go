@@ -115,7 +115,7 @@ func (d *demoRun) runGateway(ctx context.Context, stop func(), file string, up *
 			return
 		}
 		go func() {
-			checked <- d.drive(ctx, dep, cfg, up, upURL)
+			checked <- d.drive(ctx, cfg, up, upURL)
 			stop()
 		}()
 	}
@@ -256,7 +256,7 @@ Stop with Ctrl-C.
 }
 
 // drive is the client of --check.
-func (d *demoRun) drive(ctx context.Context, dep *deployment, cfg *config.Config, up *demo.Upstream, upURL string) error {
+func (d *demoRun) drive(ctx context.Context, cfg *config.Config, up *demo.Upstream, upURL string) error {
 	c := &demo.Check{
 		Out: d.out, Upstream: up, UpstreamURL: upURL,
 		Tenants: [2]demo.CheckTenant{

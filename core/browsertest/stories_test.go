@@ -315,8 +315,8 @@ func testCustomScheme(t *testing.T, w *world, b *tab) {
 	b.hears("goes to "+want, "metaTagRefresh")
 }
 
-func testTooMany(t *testing.T, w *world, b *tab) {
-	w = newWorld(t, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
+func testTooMany(t *testing.T, _ *world, b *tab) {
+	w := newWorld(t, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
 		c.Limits.Authorize = limit.Rate{Events: 1, Per: 4 * time.Minute}
 	})
 	c := w.connect(t, "/callback")

@@ -37,7 +37,7 @@ func (e *Endpoint) Routes() []tenant.Route {
 // Chromium applies the consent page's form-action to the whole chain of
 // redirects that a form's POST starts.
 func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	req, target, decision, err := e.read(w, r, t)
+	req, target, decision, err := e.read(r, t)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 
 // read opens the form and checks once more that client and redirect URI
 // belong together: what does not any more is not redirected to.
-func (e *Endpoint) read(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) (req session.Request, target oauth.Target, decision string, err error) {
+func (e *Endpoint) read(r *http.Request, t *tenant.Tenant) (req session.Request, target oauth.Target, decision string, err error) {
 	params, err := oauth.FormParams(r)
 	if err != nil {
 		return req, target, "", err
