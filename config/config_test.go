@@ -248,7 +248,7 @@ func TestExamples(t *testing.T) {
 	if err != nil || len(files) < 2 {
 		t.Fatalf("examples: %v, %v", files, err)
 	}
-	env := []string{"SERVER_KEY=key", "GITHUB_SECRET=gh", "TIDAL_ID=tidal", "REDIS_PASSWORD=pw"}
+	env := []string{"SERVER_KEY=key", "GITHUB_SECRET=gh", "EDGE_SECRET=edge", "TIDAL_ID=tidal", "REDIS_PASSWORD=pw"}
 	for _, file := range files {
 		c := mustLoad(t, Options{Files: []string{file}, Environ: env})
 		if len(c.Tenants) == 0 {

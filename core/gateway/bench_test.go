@@ -60,3 +60,21 @@ func BenchmarkCall(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkForwardAuth is what a proxy's question costs, less the connection.
+func BenchmarkForwardAuth(b *testing.B) {
+	s := coretest.New(b, elsewhere)
+	token := s.Login(b, s.Browser(), "ada").Access
+	operator := s.Core.Operator()
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/forward-auth/music", nil)
+	r.SetBasicAuth("edge", url.QueryEscape(proxySecret))
+	r.Header.Set("Proxy-Authorization", r.Header.Get("Authorization"))
+	r.Header.Set("Authorization", "Bearer "+token)
+	b.ReportAllocs()
+	for b.Loop() {
+		rec := httptest.NewRecorder()
+		if operator.ServeHTTP(rec, r); rec.Code != http.StatusOK {
+			b.Fatal(rec.Code, rec.Body)
+		}
+	}
+}

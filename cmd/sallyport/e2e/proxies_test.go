@@ -233,7 +233,7 @@ func asks(ctx context.Context, t *testing.T, w *world, start func(*stage)) {
 		s.server.got.Store(nil)
 		res := post(ctx, t, s.client, resource, c.token, c.headers...)
 		challenges := res.Header.Values("WWW-Authenticate")
-		if res.StatusCode != c.status || (len(challenges) != 0) != (c.challenge != "") || !strings.HasPrefix(strings.Join(challenges, " AND "), c.challenge) {
+		if res.StatusCode != c.status || len(challenges) > 1 || (len(challenges) == 1) != (c.challenge != "") || !strings.HasPrefix(strings.Join(challenges, ""), c.challenge) {
 			t.Errorf("%s: %s %q", what, res.Status, challenges)
 		}
 		if passed := s.server.got.Load() != nil; passed != (c.challenge == "" && c.status != 403) {
