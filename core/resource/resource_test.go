@@ -190,6 +190,7 @@ func TestEndedAtTheUpstreamIsALoginAnew(t *testing.T) {
 	if a := call(t, h, tokens.Access); a.status != http.StatusServiceUnavailable || a.header.Get("WWW-Authenticate") != "" || strings.Contains(a.body, "detail") {
 		t.Errorf("the upstream is down: %+v", a)
 	}
+	w.Advance(time.Minute) // the issuer lets the upstream rest for a moment
 	fault = &upstream.Error{Kind: upstream.InvalidGrant}
 	if a := call(t, h, tokens.Access); a.status != http.StatusUnauthorized || !strings.Contains(a.header.Get("WWW-Authenticate"), "invalid_token") {
 		t.Errorf("the upstream ended it: %+v", a)
