@@ -34,7 +34,7 @@ type website struct {
 
 // newWebsite starts a website and a server whose tenant music may ask it; octo
 // takes no documents.
-func newWebsite(t *testing.T) (*website, *coretest.Server) {
+func newWebsite(t *testing.T, options ...coretest.Option) (*website, *coretest.Server) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -59,14 +59,14 @@ func newWebsite(t *testing.T) (*website, *coretest.Server) {
 	t.Cleanup(srv.Close)
 	site.host = srv.Listener.Addr().String()
 	site.id = "https://" + site.host + "/client.json"
-	return site, coretest.New(t, func(c *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
+	return site, coretest.New(t, append(options, func(c *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) {
 		roots := x509.NewCertPool()
 		roots.AddCert(srv.Certificate())
 		c.Fetch = fetch.New(fetch.Config{PrivateHosts: []string{site.host}, RootCAs: roots})
 		t.Cleanup(c.Fetch.Close)
 		tenants[0].ClientDocuments.Hosts = []string{site.host}
 		tenants[1].ClientDocuments.Off = true
-	})
+	})...)
 }
 
 // assertion signs one for the audience.

@@ -237,6 +237,7 @@ func TestAuthorizeURLIsChecked(t *testing.T) {
 	}{
 		{"happy", ""}, {"no-state", upstream.Bug}, {"two-states", upstream.Bug},
 		{"no-challenge", upstream.Bug}, {"phish", upstream.Misconfigured},
+		{"script", upstream.Misconfigured}, {"fragment", upstream.Bug}, {"long", upstream.Bug},
 	}
 	for _, tt := range tests {
 		got, err := r.bind(t, tt.mode).Authorize(t.Context(), upstream.AuthorizeRequest{State: "st-1", CodeChallenge: "ch-1"})

@@ -74,6 +74,9 @@ func (p *provider) bad(op, what string) error {
 	return &upstream.Error{Kind: upstream.Bug, Detail: fmt.Sprintf("plugin %s, %s: %s", p.name(), op, what)}
 }
 
+// maxAuthorizeURL is in bytes: what every browser and most servers bear.
+const maxAuthorizeURL = 8 << 10
+
 // Authorize checks the URL: a plugin must
 // not send a browser anywhere but to its upstream, nor drop what ties the
 // answer to this browser.
@@ -84,7 +87,7 @@ func (p *provider) Authorize(ctx context.Context, req upstream.AuthorizeRequest)
 		return "", err
 	}
 	u, err := url.Parse(result.URL)
-	if err != nil || u.Fragment != "" { // RFC 6749 §3.1
+	if err != nil || u.Fragment != "" || len(result.URL) > maxAuthorizeURL { // RFC 6749 §3.1
 		return "", p.bad(abi.OpAuthorize, "the authorize URL is none")
 	}
 	if err := p.module.cfg.Fetch.CheckURL(u, p.hosts); err != nil {

@@ -69,7 +69,9 @@ type block struct {
 
 // specialBlocks are the special-purpose registries of RFC 6890 as IANA keeps
 // them, plus multicast. What embeds an IPv4 address and is routed to it by
-// somebody else (6to4, Teredo) is refused whole.
+// somebody else (6to4, Teredo) is refused whole. A network's own NAT64 prefix
+// (RFC 6052 §2.2) looks like any address; only that network can guard what is
+// behind it.
 var specialBlocks = []block{
 	{netip.MustParsePrefix("0.0.0.0/8"), "this network (RFC 1122)"},
 	{netip.MustParsePrefix("10.0.0.0/8"), "private use (RFC 1918)"},
@@ -91,6 +93,7 @@ var specialBlocks = []block{
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved or broadcast (RFC 1112)"},
 
 	{netip.MustParsePrefix("::/96"), "unspecified, loopback or IPv4-compatible (RFC 4291)"},
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), "IPv4-translated (RFC 2765)"},
 	{netip.MustParsePrefix("64:ff9b:1::/48"), "local NAT64 (RFC 8215)"},
 	{netip.MustParsePrefix("100::/64"), "discard only (RFC 6666)"},
 	{netip.MustParsePrefix("100:0:0:1::/64"), "dummy prefix (RFC 9780)"},
@@ -106,7 +109,10 @@ var specialBlocks = []block{
 	{netip.MustParsePrefix("ff00::/8"), "multicast (RFC 4291)"},
 }
 
-var nat64 = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052 §2.1
+var (
+	nat64  = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052 §2.1
+	global = netip.MustParsePrefix("2000::/3")     // all of IPv6 that is given out (RFC 4291 §2.4)
+)
 
 // specialUse says why addr is none of the public internet, or nothing. An
 // IPv4-mapped address and one behind the well-known NAT64 prefix are judged by
@@ -121,6 +127,9 @@ func specialUse(addr netip.Addr) string {
 		if s.prefix.Contains(addr) {
 			return s.why
 		}
+	}
+	if addr.Is6() && !global.Contains(addr) {
+		return "not given out to anybody (RFC 4291)"
 	}
 	return ""
 }

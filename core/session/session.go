@@ -64,8 +64,9 @@ type Store struct {
 
 // record is the session as it is stored.
 type record struct {
-	Request Request `json:"request"`
-	SignIn  bool    `json:"sign_in,omitempty"`
+	Request  Request `json:"request"`
+	SignIn   bool    `json:"sign_in,omitempty"`
+	Provider string  `json:"provider"` // that sent the user to log in
 	// Verifier answers the upstream's PKCE challenge, Browser is the hash of
 	// the cookie set at the beginning.
 	Verifier string `json:"verifier,omitempty"`
@@ -121,7 +122,7 @@ func (s *Store) begin(ctx context.Context, w http.ResponseWriter, t *tenant.Tena
 		challenge = oauth.ChallengeOf(rec.Verifier)
 	}
 	id, browser := seal.RandomID(32), seal.RandomID(32)
-	rec.Browser = hash(browser)
+	rec.Browser, rec.Provider = hash(browser), t.Provider.Describe().Name
 	if err := s.records.Create(ctx, t.Name, id, rec, t.Lifetimes.Session); err != nil {
 		return "", oauth.Unavailable(err)
 	}
@@ -158,6 +159,10 @@ func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return Session{}, oauth.Unavailable(err)
 	case subtle.ConstantTimeCompare([]byte(rec.Browser), []byte(hash(browser))) != 1:
 		return Session{}, ErrBrowser
+	case rec.Provider != t.Provider.Describe().Name:
+		// The tenant changed its upstream meanwhile, and one's code is not for
+		// another to see. A new version of the same provider takes it up.
+		return Session{}, ErrGone
 	}
 	return Session{Request: rec.Request, SignIn: rec.SignIn, Verifier: seal.NewSecret(rec.Verifier)}, nil
 }

@@ -150,6 +150,12 @@ func authorizeURL(d *input) string {
 		return d.base + "/authorize?state=" + state
 	case "phish":
 		return "https://evil.example/authorize?" + both
+	case "script":
+		return "javascript:alert(1)//?" + both
+	case "fragment":
+		return d.base + "/authorize?" + both + "#x"
+	case "long":
+		return d.base + "/authorize?" + both + "&x=" + strings.Repeat("x", 8<<10)
 	}
 	return d.base + "/authorize?" + both
 }
