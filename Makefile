@@ -32,7 +32,7 @@ plugins: need-rust build ## build every provider into plugins/dist
 	$(BIN) plugin build -o $(DIST) $(addprefix ./,$(PROVIDERS))
 
 ##@ Prove
-.PHONY: test race conformance chaos pages lint fuzz check bench benchmarks
+.PHONY: test race conformance flaws chaos pages lint fuzz check bench benchmarks
 test: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
 	$(GO) test ./...
 
@@ -41,6 +41,11 @@ race: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node 
 
 conformance: need-node ## the MCP project's conformance tool against the authorization server and the gateway
 	$(GO) test -count=1 -v -run '^TestConformance' ./cmd/sallyport/e2e
+
+flaws: ## what went wrong elsewhere: each row of core/FLAWS.md has its tests, and they pass
+	$(GO) test -count=1 -v -run '^TestEveryFlawIsHeldOff$$' ./core
+	$(GO) test -count=1 -run "^($$(grep -o '`Test[A-Za-z0-9_]*' core/FLAWS.md | cut -c2- | sort -u | paste -sd'|'))$$" \
+	  $$(grep -o '`[a-z0-9/]*/[a-z0-9_]*_test.go' core/FLAWS.md | cut -c2- | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 chaos: need-redis need-node ## replicas and Redis primaries die, upstreams fail, clocks jump; nobody is logged out. CHAOS=5m for longer
 	$(GO) test -count=1 -v -timeout 60m -run '^TestChaos$$' ./cmd/sallyport/e2e -chaos $(CHAOS)

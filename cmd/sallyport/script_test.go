@@ -42,7 +42,8 @@ const patience = 30 * time.Second
 //	sighup                         have it read its configuration again
 //	logged [-count=N] REGEXP       wait until its log matches, N times in all
 //	login [-stay] URL NAME         log in at that tenant as an MCP client and call a tool; the
-//	                               answer is on stdout. The URL's host has to be localhost:80
+//	                               answer is on stdout, and all that the server answered is
+//	                               in the file answers. The URL's host has to be localhost:80
 //	refresh                        the client that stayed refreshes its tokens and calls the tool
 //	upstream ID SECRET CALLBACK    start the demo's upstream, with that one app, and its MCP server
 //	http METHOD URL STATUS [NAME: VALUE]…

@@ -3,13 +3,17 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -90,9 +94,13 @@ func cmdLogin(ts *testscript.TestScript, neg bool, args []string) {
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}}
 	ts.Defer(transport.CloseIdleConnections)
+	answers, err := os.OpenFile(ts.MkAbs("answers"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	ts.Check(err)
+	ts.Defer(func() { _ = answers.Close() })
+	kept := &recorder{next: transport, host: "localhost", out: answers}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client, err := demo.Connect(ctx, args[0], demo.NewBrowser(demo.SignIn(args[1]), transport), demo.Options{Transport: transport})
+	client, err := demo.Connect(ctx, args[0], demo.NewBrowser(demo.SignIn(args[1]), kept), demo.Options{Transport: kept})
 	if neg && err != nil {
 		fmt.Fprintln(ts.Stderr(), err)
 		return
@@ -124,4 +132,27 @@ func cmdRefresh(ts *testscript.TestScript, neg bool, args []string) {
 	_, err := s.client.Refresh(ctx)
 	ts.Check(err)
 	whoami(ctx, ts, s.client)
+}
+
+// recorder writes down what one host answers, as it came.
+type recorder struct {
+	next http.RoundTripper
+	host string
+	out  io.Writer
+	mu   sync.Mutex
+}
+
+func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := r.next.RoundTrip(req)
+	if err != nil || req.URL.Host != r.host {
+		return res, err
+	}
+	dump, err := httputil.DumpResponse(res, true)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err = fmt.Fprintf(r.out, "%s %s\n%s\n", req.Method, req.URL.Path, dump)
+	return res, err
 }
