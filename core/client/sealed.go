@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -62,6 +63,7 @@ func (g *Registry) Register(t *tenant.Tenant, reg Registration) (*Registered, er
 		return nil, oauth.Errorf(oauth.InvalidClientMetadata,
 			"the registration is too large: client_name, redirect_uris and jwks_uri must fit into about %d characters together", (maxID-len(idPrefix))*3/4-seal.Overhead-40)
 	}
+	g.blocked.Vacant(t.Name, grant.HashClient(id)) // who registers mostly logs in at once
 	return g.open(t, id)
 }
 

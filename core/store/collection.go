@@ -81,6 +81,15 @@ func (c *Collection[T]) Read(ctx context.Context, tenant, id string) (*Version[T
 	return c.cache.read(at.key, began, v, sealed), nil
 }
 
+// Vacant remembers that there is no record at a place that nobody else can know
+// of yet.
+func (c *Collection[T]) Vacant(tenant, id string) {
+	if at, err := c.place(tenant, id); err == nil {
+		var nothing T
+		c.cache.read(at.key, c.cache.begin(at.key), nothing, nil)
+	}
+}
+
 // Create stores a new record that expires after ttl, or ErrConflict if there
 // is one already, readable or not.
 func (c *Collection[T]) Create(ctx context.Context, tenant, id string, v T, ttl time.Duration) error {
