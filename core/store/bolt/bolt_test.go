@@ -75,6 +75,20 @@ func TestSurvivesCrash(t *testing.T) {
 	}
 }
 
+// A full disk refuses changes, loses nothing, and is used again when it has
+// space.
+func TestFullDisk(t *testing.T) {
+	path := newPath(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fullEnv+"="+path)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if n, err := Verify(t.Context(), path); err != nil || n < 5 {
+		t.Errorf("Verify = %d, %v", n, err)
+	}
+}
+
 func TestSecondProcessIsRefused(t *testing.T) {
 	path := newPath(t)
 	other, lines := startChild(t, path)

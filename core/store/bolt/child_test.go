@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/core/store"
 )
 
 // The test binary is the other process of some tests: the value is the file to
@@ -16,6 +20,7 @@ import (
 const (
 	childEnv = "SALLYPORT_BOLT_TEST_CHILD"
 	powerEnv = "SALLYPORT_BOLT_TEST_POWER"
+	fullEnv  = "SALLYPORT_BOLT_TEST_FULL"
 )
 
 func TestMain(m *testing.M) {
@@ -24,6 +29,9 @@ func TestMain(m *testing.M) {
 	}
 	if path := os.Getenv(powerEnv); path != "" {
 		os.Exit(child(path, changeAFewKeys))
+	}
+	if path := os.Getenv(fullEnv); path != "" {
+		os.Exit(child(path, fillTheDisk))
 	}
 	os.Exit(m.Run())
 }
@@ -51,6 +59,44 @@ func writeUntilKilled(ctx context.Context, d *Driver) error {
 			return err
 		}
 	}
+}
+
+// fillTheDisk writes until the disk is full, which a limit on the size of files
+// stands for, and goes on when it is not any more.
+func fillTheDisk(ctx context.Context, d *Driver) error {
+	signal.Ignore(syscall.SIGXFSZ) // then a write fails as it does on a full disk
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		return err
+	}
+	full := before
+	full.Cur = 20 << 20
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
+		return err
+	}
+	value := make([]byte, 1<<20)
+	n := 0
+	var failed error
+	for ; n < 100 && failed == nil; n++ {
+		failed = d.Swap(ctx, fmt.Sprint("k", n), nil, value, time.Hour)
+	}
+	if failed == nil || errors.Is(failed, store.ErrConflict) {
+		return fmt.Errorf("after %d values: %v", n, failed) //nolint:errorlint // it may be none
+	}
+	for range 2 { // and while it is full
+		if err := d.Swap(ctx, "more", nil, value, time.Hour); err == nil || errors.Is(err, store.ErrConflict) {
+			return fmt.Errorf("on a full disk: %v", err) //nolint:errorlint // it may be none
+		}
+		for i := range n - 1 {
+			if _, err := d.Get(ctx, fmt.Sprint("k", i)); err != nil {
+				return err
+			}
+		}
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		return err
+	}
+	return d.Swap(ctx, "more", nil, value, time.Hour)
 }
 
 // How many keys changeAFewKeys changes, and how often each.

@@ -143,6 +143,7 @@ func oneNodeCluster(t *testing.T, backend, announced string) {
 		slots = append(slots, slot)
 	}
 	for _, args := range [][]any{
+		{"config", "set", "cluster-announce-ip", "127.0.0.1"}, // which it would learn from other nodes
 		{"config", "set", "cluster-announce-port", port},
 		slots,
 	} {

@@ -64,6 +64,22 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// The nodes of a cluster are verified as well, under the addresses that they
+// announce.
+func TestTLSCluster(t *testing.T) {
+	certFile, keyFile := newCertificate(t)
+	server := storetest.StartRedis(t, "--cluster-enabled", "yes", "--tls-cert-file", certFile, "--tls-key-file", keyFile,
+		"--tls-ca-cert-file", certFile, "--tls-auth-clients", "no")
+	addr := listenTLS(t, server.Addr, "")
+	oneNodeCluster(t, server.Addr, addr)
+	if err := useAll(t.Context(), mustOpen(t, "rediss+cluster://"+addr+"?ca="+certFile)); err != nil {
+		t.Error(err)
+	}
+	if _, err := Open(t.Context(), "rediss+cluster://"+addr); err == nil {
+		t.Error("opened a cluster that nobody vouches for")
+	}
+}
+
 func TestCertificateFilesThatAreNone(t *testing.T) {
 	certFile, keyFile := newCertificate(t)
 	for query, want := range map[string]string{

@@ -55,6 +55,26 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// Whatever the address, no error quotes the password.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{
+		"redis://user:s3cret@h", "redis+sentinel://u:s3cret@h1:1,h2/m?sentinel_auth=true", "rediss+cluster://:s3cret@[::1]:7000?prefix=x",
+		"redis://s3cret%zz@h", "redis://a:s3cret@h?replicas=1&db=2", "rediss://h?ca=/x&cert=/y&key=/z", "://s3cret",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := parse(text)
+		if err == nil && (len(a.options.Addrs) == 0 || a.options.Addrs[0] == "") {
+			t.Errorf("%q has no address", text)
+		}
+		before, _, _ := strings.Cut(text, "@")
+		if _, secret, ok := strings.Cut(before, "s3cret"); err != nil && ok && secret == "" {
+			noSecret(t, err)
+		}
+	})
+}
+
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct{ url, want string }{
 		{"", "should start with redis://"},
