@@ -112,13 +112,13 @@ func whole(path string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	return db.View(func(tx *bbolt.Tx) error {
+	err = db.View(func(tx *bbolt.Tx) error {
 		if info.Size() < tx.Size() {
 			return fmt.Errorf("%w: it ends after %d of %d bytes", bbolterrors.ErrInvalid, info.Size(), tx.Size())
 		}
 		return nil
 	})
+	return errors.Join(err, db.Close())
 }
 
 // addBuckets makes the buckets of a new file; for others it writes nothing.

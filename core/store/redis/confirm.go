@@ -18,7 +18,7 @@ func (d *Driver) confirmed(ctx context.Context, key string, cmd *redis.Cmd) (aga
 		return true
 	}
 	conn := primary.Conn()
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // it goes back to the pool
 	if err := conn.Process(ctx, noRetry{cmd}); err != nil {
 		if cluster, ok := d.client.(*redis.ClusterClient); ok {
 			// The hook of the cluster's client does not see this connection.

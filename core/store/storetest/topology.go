@@ -35,6 +35,10 @@ func (p Program) StartCluster(t testing.TB, nodeTimeout time.Duration, settings 
 	for _, r := range nodes {
 		r.Await("CLUSTER INFO", "cluster_state:ok")
 	}
+	for _, r := range nodes {
+		// Each hears of every other, so that what is published at one is heard at all.
+		r.await("CLUSTER NODES", func(reply string) bool { return strings.Count(reply, " connected") == len(nodes) })
+	}
 	for _, r := range nodes[3:] {
 		r.Await("INFO replication", "master_link_status:up")
 	}
@@ -96,13 +100,18 @@ func (p Program) StartSentinels(t testing.TB, name, password string, downAfter t
 // Await repeats a command until its reply has a text in it.
 func (r *Redis) Await(command, text string) {
 	r.t.Helper()
+	r.await(command, func(reply string) bool { return strings.Contains(reply, text) })
+}
+
+func (r *Redis) await(command string, good func(reply string) bool) {
+	r.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		reply := r.ask(command)
-		if strings.Contains(reply, text) {
+		if good(reply) {
 			return
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: %q; want %q in it", command, reply, text)
+			r.t.Fatalf("%s goes on answering %q", command, reply)
 		}
 	}
 }
