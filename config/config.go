@@ -123,6 +123,12 @@ type Limits struct {
 	// Everything else that clients ask, above all `/token`. Not the MCP
 	// endpoint, public documents, or `/introspect`.
 	Token Rate `koanf:"token" default:"6000/m"`
+
+	// Calls of one login at the MCP endpoint, or of one address where no token
+	// is needed. All logins of a tenant together may make a hundred times as
+	// many. Unless it is `off`, a login may also have no more than 256 calls and
+	// streams open at the same time.
+	Calls Rate `koanf:"calls" default:"6000/m"`
 }
 
 // Tenant is one MCP-facing issuer.

@@ -19,6 +19,7 @@ type Limits struct {
 	Register  limit.Rate // tenant.Registration
 	Authorize limit.Rate // tenant.Login
 	Token     limit.Rate // tenant.Usual
+	Calls     limit.Rate // of one login at the MCP endpoint, see package gateway
 }
 
 // tenantShare is how many addresses that use up what they may a tenant bears.

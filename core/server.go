@@ -69,7 +69,7 @@ func New(cfg Config) (*Server, error) {
 
 	s.gateway = gateway.New(gateway.Config{
 		Grants: s.grants, Keeper: keeper, Assertions: assertion.NewIssuer(cfg.Keys, cfg.Now),
-		Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport,
+		Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport, Calls: cfg.Limits.Calls, Now: cfg.Now,
 	})
 
 	// The list: every path a tenant answers comes from here.

@@ -101,6 +101,7 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 		CacheTTL: cfg.CacheTTL, TrustedProxies: proxies, Now: sys.faults.now,
 		Limits: core.Limits{
 			Register: limit.Rate(cfg.Limits.Register), Authorize: limit.Rate(cfg.Limits.Authorize), Token: limit.Rate(cfg.Limits.Token),
+			Calls: limit.Rate(cfg.Limits.Calls),
 		},
 	})
 	return d, err

@@ -24,6 +24,7 @@ type call struct {
 	in      *http.Request
 	pass
 	vouched http.Header // what the backend is told of the user
+	leave   func()      // makes room for another call; nil: never entered
 	cancel  func()      // ends the backend's part
 
 	read     bool // the body was asked for

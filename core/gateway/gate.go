@@ -22,6 +22,7 @@ type gate struct {
 	keeper     *credential.Keeper
 	assertions *assertion.Issuer
 	inject     []tenant.Header // for tenants without headers of their own
+	limits     *limits
 	audit      *audit.Log
 }
 
@@ -30,6 +31,7 @@ type facts struct {
 	authorization []string // the header's values
 	origin        []string // the header's values
 	query         string   // of the URL, as it was sent
+	sender        string   // address and port
 	// messages tells what the request asks for. It is called once at most, and
 	// only where the tenant's policy depends on it. Nil or no messages: a
 	// request that is no message, such as one for a stream.
@@ -65,7 +67,7 @@ func (g *gate) decide(ctx context.Context, t *tenant.Tenant, f facts) (*pass, er
 	}
 	no := refuse(err)
 	if no.fault != nil {
-		g.audit.Record(ctx, p.rejected(t, no.why()))
+		g.record(ctx, t, p, f.sender, no)
 	}
 	return nil, no
 }
@@ -84,13 +86,16 @@ func (g *gate) admit(ctx context.Context, t *tenant.Tenant, f facts) (*pass, err
 		return nil, err
 	}
 	if token == "" {
-		return &pass{}, f.anonymous(t)
+		return &pass{}, g.anonymous(t, f)
 	}
 	live, err := g.grants.Verify(ctx, t, token)
 	if err != nil {
 		return nil, err
 	}
 	p := &pass{live: live}
+	if err := g.limits.allow(t, p.caller(f.sender)); err != nil {
+		return p, err
+	}
 	if err := f.covered(t, live.Record.Scopes); err != nil {
 		return p, err
 	}
@@ -103,9 +108,12 @@ var errNoToken = errors.New("gateway: no token")
 
 // anonymous tells whether everything that is asked for may be had without a
 // token.
-func (f facts) anonymous(t *tenant.Tenant) error {
+func (g *gate) anonymous(t *tenant.Tenant, f facts) error {
 	if len(t.Anonymous) == 0 || f.messages == nil {
 		return errNoToken
+	}
+	if err := g.limits.allow(t, (&pass{}).caller(f.sender)); err != nil {
+		return err
 	}
 	messages, err := f.messages()
 	if err != nil {

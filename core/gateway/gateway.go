@@ -19,6 +19,7 @@ import (
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
 )
@@ -40,13 +41,19 @@ type Config struct {
 	// Transport reaches the backends; they are the operator's own and may be
 	// anywhere, so it is not core/fetch.
 	Transport http.RoundTripper
+	// Calls is how often one login may call; the zero Rate is no limit.
+	Calls limit.Rate
+	Now   func() time.Time
 }
 
 // New returns a gateway.
 func New(c Config) *Gateway {
 	g := &Gateway{
-		gate: &gate{grants: c.Grants, keeper: c.Keeper, assertions: c.Assertions, inject: tenant.DefaultInject(), audit: c.Audit},
-		log:  c.Log,
+		gate: &gate{
+			grants: c.Grants, keeper: c.Keeper, assertions: c.Assertions, inject: tenant.DefaultInject(),
+			limits: newLimits(c.Calls, c.Now), audit: c.Audit,
+		},
+		log: c.Log,
 	}
 	g.forward = g.newForwarder(&retrier{next: c.Transport, gate: g.gate})
 	return g
@@ -76,7 +83,11 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		g.refuse(w, c, err)
 		return nil
 	}
-	if err := g.admit(c); err != nil {
+	err := g.admit(c)
+	if c.leave != nil {
+		defer c.leave()
+	}
+	if err != nil {
 		g.refuse(w, c, err)
 		return nil
 	}
@@ -114,12 +125,16 @@ func upgrade(h http.Header) error {
 func (g *Gateway) admit(c *call) error {
 	r := c.in
 	p, err := g.gate.decide(r.Context(), c.tenant, facts{
-		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: r.URL.RawQuery, messages: c.look,
+		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: r.URL.RawQuery, sender: r.RemoteAddr, messages: c.look,
 	})
 	if err != nil {
 		return err
 	}
 	c.pass = *p
+	if c.leave, err = g.gate.limits.enter(c.tenant, c.caller(r.RemoteAddr)); err != nil {
+		g.gate.record(r.Context(), c.tenant, p, r.RemoteAddr, refuse(err))
+		return err
+	}
 	if err := c.keep(); err != nil {
 		return err
 	}

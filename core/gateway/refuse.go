@@ -15,10 +15,11 @@ import (
 
 // refusal is the gate's no.
 type refusal struct {
-	fault  *oauth.Error // nil: no credentials were sent, the start of every login
-	scopes []string     // for the challenge; nil: what the tenant offers
-	reason string       // for the audit log; empty: the fault's code
-	code   int          // of the JSON-RPC error; 0: codeRefused
+	fault   *oauth.Error // nil: no credentials were sent, the start of every login
+	scopes  []string     // for the challenge; nil: what the tenant offers
+	reason  string       // for the audit log; empty: the fault's code
+	code    int          // of the JSON-RPC error; 0: codeRefused
+	limited bool         // by a limit, so that it would be many
 }
 
 // Error is for the log.
