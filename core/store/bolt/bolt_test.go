@@ -126,6 +126,15 @@ func TestOpenMakesFileAndFolder(t *testing.T) {
 	}
 }
 
+// An empty file, as mktemp or a mount leaves it, becomes a store.
+func TestOpenTakesAnEmptyFile(t *testing.T) {
+	path := newPath(t)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	swap(t, mustOpen(t, path, newClock()), "k", nil, "v", time.Hour)
+}
+
 func TestOpenErrorsNameTheFile(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string) string {

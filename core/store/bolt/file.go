@@ -105,6 +105,8 @@ func whole(path string) error {
 		return err
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("it is %v", info.Mode())
+	case info.Size() == 0: // bbolt makes a store of it
+		return nil
 	}
 	o := options()
 	o.ReadOnly = true

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 
@@ -18,29 +17,7 @@ var _ store.Exporter = (*Driver)(nil)
 // in one go. A key under our prefix that does not expire was not written by this
 // package; it is an error, for it may be anything.
 func (d *Driver) Export(ctx context.Context, f func(store.Record) error) error {
-	var mu sync.Mutex
-	var stopped error // what f returned to end the export
-	err := d.pages(ctx, "", func(keys []string) error {
-		found, err := d.read(ctx, keys)
-		if err != nil {
-			return err
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		for _, r := range found {
-			if stopped == nil {
-				stopped = f(r)
-			}
-		}
-		return stopped
-	})
-	if stopped != nil {
-		return stopped
-	}
-	if err != nil {
-		return fail("export", err)
-	}
-	return nil
+	return each(ctx, d, "export", "", d.read, f)
 }
 
 // read returns the records of some keys, without those that are gone.

@@ -227,14 +227,30 @@ func (noRetry) NoRetry() bool { return true }
 // for one key at a time. Redis may list a key twice when keys come and go
 // meanwhile.
 func (d *Driver) Scan(ctx context.Context, prefix string, f func(key string) error) error {
+	names := func(_ context.Context, keys []string) ([]string, error) {
+		for i, key := range keys {
+			keys[i] = strings.TrimPrefix(key, d.prefix)
+		}
+		return keys, nil
+	}
+	return each(ctx, d, "scan", prefix, names, f)
+}
+
+// each calls f, for one at a time, for all that read makes of the keys with a
+// prefix, until f returns an error, which each returns.
+func each[T any](ctx context.Context, d *Driver, op, prefix string, read func(context.Context, []string) ([]T, error), f func(T) error) error {
 	var mu sync.Mutex
-	var stopped error // what f returned to end the scan
+	var stopped error // what f returned
 	err := d.pages(ctx, prefix, func(keys []string) error {
+		all, err := read(ctx, keys)
+		if err != nil {
+			return err
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, key := range keys {
+		for _, one := range all {
 			if stopped == nil {
-				stopped = f(strings.TrimPrefix(key, d.prefix))
+				stopped = f(one)
 			}
 		}
 		return stopped
@@ -243,7 +259,7 @@ func (d *Driver) Scan(ctx context.Context, prefix string, f func(key string) err
 		return stopped
 	}
 	if err != nil {
-		return fail("scan", err)
+		return fail(op, err)
 	}
 	return nil
 }
