@@ -46,6 +46,7 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r = r.WithContext(tenant.NewContext(r.Context(), t))
+	r.RemoteAddr = s.sender(r)
 	if err := s.gateway.ForwardAuth(w, r, t); err != nil {
 		s.fail(w, r, tenant.Route{Path: forwardAuth, Audience: tenant.Programs}, err)
 	}

@@ -27,7 +27,7 @@ func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 		ModifyResponse: g.modifyResponse,
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
-				return // the client went away; nobody reads an answer
+				panic(http.ErrAbortHandler) // the client went away; to return would be a 200 to whoever still listens
 			}
 			if !errors.Is(err, errReplace) {
 				err = &oauth.Error{

@@ -67,7 +67,7 @@ func (g *Gateway) checkProxy(r *http.Request, t *tenant.Tenant) error {
 // ask puts the request that the proxy is about through the gate.
 func (g *Gateway) ask(r *http.Request, t *tenant.Tenant) (http.Header, error) {
 	p, err := g.gate.decide(r.Context(), t, facts{
-		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: askedQuery(r),
+		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: askedQuery(r), sender: r.RemoteAddr,
 		messages: func() ([]message, error) { return announced(r.Header, t), nil },
 	})
 	if err != nil {
