@@ -121,11 +121,7 @@ func (a *arena) begin(ctx context.Context, t *testing.T, w *world, seed uint64) 
 	a.oidc = strict{process: startNode(context.Background(), t, "oidc.mjs", app, secret, "http://localhost/oidc/callback")}
 	issuer := a.oidc.url(t)
 	a.fleet = startFleet(ctx, t, w, chaosReplicas, a.redis.url,
-		tenant{
-			Name: "cruel", Provider: "oauth2", App: app, Secret: secret, Scopes: "[read]", Upstream: a.cruel.url,
-			Settings: fmt.Sprintf(`{ authorize_url: "%[1]s/authorize", token_url: "%[1]s/token", userinfo_url: "%[1]s/me", refresh_policy: strict }`, a.cruel.url),
-			Backend:  startBare(t, a.cruel.lookUp),
-		},
+		a.cruel.tenant(t),
 		tenant{
 			Name: "oidc", Provider: "oidc", App: app, Secret: secret, Scopes: "[openid, offline_access]", Upstream: issuer,
 			Settings: fmt.Sprintf(`{ issuer: "%s", authorize_params: { prompt: consent } }`, issuer),
@@ -269,9 +265,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // report prints every counter and fails for those that have to be zero.
 func (a *arena) report(t *testing.T) {
 	t.Helper()
-	a.cruel.mu.Lock()
-	defer a.cruel.mu.Unlock()
-	u, c := a.cruel.count, a.tally
+	u, c := a.cruel.counts(), a.tally
 	oidc := map[int]int{}
 	twice, seen := 0, map[string]bool{}
 	for _, r := range a.oidc.refreshes(t) {

@@ -76,6 +76,23 @@ func startCruel(t *testing.T, seed uint64, now func() time.Time) *cruel {
 	return u
 }
 
+// tenant is one whose upstream it is.
+func (u *cruel) tenant(t *testing.T) tenant {
+	t.Helper()
+	return tenant{
+		Name: "cruel", Provider: "oauth2", App: "chaos", Secret: secret, Scopes: "[read]", Upstream: u.url,
+		Settings: fmt.Sprintf(`{ authorize_url: "%[1]s/authorize", token_url: "%[1]s/token", userinfo_url: "%[1]s/me", refresh_policy: strict }`, u.url),
+		Backend:  startBare(t, u.lookUp),
+	}
+}
+
+// counts is what it saw so far.
+func (u *cruel) counts() cruelCount {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.count
+}
+
 func (u *cruel) showLogin(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html")
 	fmt.Fprintf(w, `<form method="post" action="/authorize?%s"><input name="login"><button>Log in</button></form>`, html.EscapeString(r.URL.RawQuery))

@@ -92,7 +92,7 @@ func (c *copyOf) renew(ctx context.Context) bool {
 
 // call calls the backend and makes sure that it acts for this user.
 func (c *copyOf) call(ctx context.Context) bool {
-	status, body := c.send(ctx, "/mcp", "application/json", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami"}}`, c.access)
+	status, body := c.send(ctx, "/mcp", "application/json", whoamiCall, c.access)
 	var got struct{ Sub string }
 	if status != http.StatusOK || json.Unmarshal(body, &got) != nil || got.Sub != c.user {
 		c.tally.lose("%s, %s: call: %d %.200s", c.url, c.user, status, body)
