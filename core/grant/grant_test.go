@@ -100,6 +100,37 @@ func TestRefreshHoldsToWhatWasGranted(t *testing.T) {
 	}
 }
 
+// A store that lost its last seconds has an older record than its clients have
+// tokens. That is nobody's theft.
+func TestTokenNewerThanItsRecordEndsNothing(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.forget()
+	first := h.login(t)
+	key := "grant/music/" + first.Grant.ID
+	before, err := h.driver.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := h.Refresh(t.Context(), h.t, first.Refresh, right())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := h.driver.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.driver.Swap(t.Context(), key, now, before, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Refresh(t.Context(), h.t, second.Refresh, right()); ReasonOf(err) != Gone {
+		t.Errorf("the newer token: %v", err)
+	}
+	if _, err := h.Refresh(t.Context(), h.t, first.Refresh, right()); err != nil {
+		t.Errorf("the token that the record knows, afterwards: %v", err)
+	}
+}
+
 func TestOnlyOneRedeemOfManyWins(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

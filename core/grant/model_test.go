@@ -1,154 +1,170 @@
 package grant
 
-import (
-	"math/rand/v2"
-	"testing"
-	"time"
-)
+import "time"
 
-// model is the state machine of design, written down a second time in plain
-// values: a grant is a state, a generation and two instants.
+// model is what a grant should be, written down a second time in plain values.
+// Its methods are the design's table of transitions: each says what an
+// operation answers and what it makes of the grant, if that is decided on the
+// grant as it is, at one moment. A nil next leaves it alone.
 type model struct {
-	state      string // pending, active, gone
+	state      State // empty: gone
 	generation uint32
+	created    time.Time
 	rotated    time.Time
 	expires    time.Time
+	stored     time.Time // until when a store keeps the record: an end that is not the grant's own
+	credential int       // how often it was renewed
+	lease      Lease     // no holder: none
+	journal    bool
 }
 
-func (m *model) lapse(now time.Time) {
-	if !now.Before(m.expires) {
-		m.state = "gone"
-	}
+// lifetimes of the model's tenant; so short that a run lives through them.
+const (
+	codeLife     = 5 * time.Minute
+	accessLife   = 24 * time.Hour
+	refreshLife  = 30 * 24 * time.Hour
+	absoluteLife = 50 * 24 * time.Hour
+	reuseWindow  = 2 * time.Minute
+)
+
+// pair is what a client was given.
+type pair struct {
+	access, refresh     string
+	generation          uint32
+	accessEnds, refEnds time.Time
 }
 
-func (m *model) redeem(now time.Time, refresh time.Duration) string {
-	m.lapse(now)
-	switch {
-	case m.state == "gone":
-		return "gone"
-	case m.state == "active":
-		m.state = "gone"
-		return "code_reuse"
-	}
-	m.state, m.generation, m.expires = "active", 1, now.Add(refresh)
-	return "ok"
-}
+type decision func(m model, at time.Time) (answer string, next *model)
 
-func (m *model) refresh(now time.Time, tok issued, window, refresh time.Duration) string {
-	m.lapse(now)
-	switch {
-	case !now.Before(tok.refreshEnds):
-		return "expired"
-	case m.state == "gone":
-		return "gone"
-	case tok.generation == m.generation:
-		m.generation++
-		m.rotated, m.expires = now, now.Add(refresh)
-		return "ok"
-	case tok.generation+1 == m.generation && now.Sub(m.rotated) <= window:
-		return "ok"
-	}
-	m.state = "gone"
-	return "refresh_reuse"
-}
-
-func (m *model) verify(now time.Time, tok issued) string {
-	m.lapse(now)
-	switch {
-	case !now.Before(tok.accessEnds):
-		return "expired"
-	case m.state == "gone":
-		return "gone"
-	}
-	return "ok"
-}
-
-// issued is a pair some actor holds.
-type issued struct {
-	tokens                  *Tokens
-	generation              uint32
-	accessEnds, refreshEnds time.Time
-}
-
-// TestGrantFollowsItsModel lets actors that hold old and new tokens of one
-// grant act in random order and compares every answer with the model's.
-func TestGrantFollowsItsModel(t *testing.T) {
-	t.Parallel()
-	first := rand.Uint64()
-	seen := map[string]int{}
-	for run := range uint64(2000) {
-		if !follow(t, first+run, seen) {
-			t.Fatalf("seed %d (run follow with it alone to see it again)", first+run)
+// there runs d on a grant that is in the store.
+func there(d decision) decision {
+	return func(m model, at time.Time) (string, *model) {
+		if m.state == "" || !at.Before(m.stored) {
+			return "gone", nil
 		}
-	}
-	for _, outcome := range []string{
-		"redeem ok", "redeem gone", "redeem code_reuse", "refresh ok", "refresh gone", "refresh expired", "refresh refresh_reuse",
-		"verify ok", "verify gone", "verify expired",
-	} {
-		if seen[outcome] == 0 {
-			t.Errorf("seed %d: no run reached %q: %v", first, outcome, seen)
-		}
+		return d(m, at)
 	}
 }
 
-func follow(t *testing.T, seed uint64, seen map[string]int) bool {
-	h := newHarness(t)
-	r := rand.New(rand.NewPCG(seed, 0))
-	life := h.t.Lifetimes
-	code := h.code(t)
-	m := &model{state: "pending", expires: h.clock.now().Add(life.Code)}
-	var held []issued
-	var id string
+func (m model) over(at time.Time) bool { return !at.Before(m.expires) }
 
-	hold := func(tokens *Tokens) {
-		now := h.clock.now()
-		access := now.Add(life.Access)
-		if access.After(m.expires) {
-			access = m.expires
-		}
-		held, id = append(held, issued{tokens, m.generation, access, m.expires}), tokens.Grant.ID
+// extended is m with its end moved.
+func (m model) extended(at time.Time) *model {
+	m.expires = at.Add(refreshLife)
+	if last := m.created.Add(absoluteLife); last.Before(m.expires) {
+		m.expires = last
 	}
-	pick := func() issued { // mostly new ones
-		return held[max(0, len(held)-1-int(r.ExpFloat64()*1.2))]
-	}
-	for step := range 24 {
-		var what, got, want string
-		switch n := r.IntN(20); {
-		case len(held) == 0 || n == 0:
-			tokens, err := h.Redeem(t.Context(), h.t, code, right())
-			what, got, want = "redeem", outcome(err), m.redeem(h.clock.now(), life.Refresh)
-			if err == nil {
-				hold(tokens)
-			}
-		case n < 9:
-			tok := pick()
-			tokens, err := h.Refresh(t.Context(), h.t, tok.tokens.Refresh, Presented{ClientID: clientID})
-			what, got, want = "refresh", outcome(err), m.refresh(h.clock.now(), tok, life.ReuseWindow, life.Refresh)
-			if err == nil {
-				hold(tokens)
-			}
-		case n < 14:
-			tok := pick()
-			live, err := h.Verify(t.Context(), h.t, tok.tokens.Access)
-			what, got, want = "verify", outcome(err), m.verify(h.clock.now(), tok)
-			if err == nil && live.Credential.AccessToken.Reveal() != "up-at" {
-				t.Errorf("seed %d: the credential did not survive", seed)
-			}
-		case n < 19:
-			h.clock.advance([]time.Duration{time.Second, time.Minute, 3 * time.Minute, 7 * time.Hour, 8 * 24 * time.Hour}[r.IntN(5)])
-			continue
-		default:
-			if _, err := h.Delete(t.Context(), h.t.Name, id); err != nil && ReasonOf(err) != Gone {
-				t.Errorf("delete: %v", err)
-			}
-			m.state = "gone"
-			continue
+	return &m
+}
+
+var gone = &model{}
+
+func (w *world) redeems(client string, began time.Time) decision {
+	return there(func(m model, at time.Time) (string, *model) {
+		switch {
+		case client != clientID:
+			return "wrong_client", nil
+		case m.state == Active:
+			return "code_reuse", gone
+		case !began.Before(w.codeEnds):
+			return "expired", nil
+		case m.over(at):
+			return "gone", nil
 		}
-		seen[what+" "+got]++
-		if got != want {
-			t.Errorf("step %d, %s: got %s, want %s (model %+v)", step, what, got, want, *m)
-			return false
+		m.state, m.generation = Active, 1
+		return "ok", m.extended(at)
+	})
+}
+
+func refreshes(p pair, client string) decision {
+	return there(func(m model, at time.Time) (string, *model) {
+		switch {
+		case client != clientID:
+			return "wrong_client", nil
+		case m.state != Active:
+			return "not_active", nil
+		case m.over(at):
+			return "gone", nil
+		case p.generation == m.generation:
+			m.generation++
+			m.rotated = at
+			return "ok", m.extended(at)
+		case p.generation+1 == m.generation && at.Sub(m.rotated) <= reuseWindow:
+			return "ok", nil
+		case p.generation < m.generation:
+			return "refresh_reuse", gone
 		}
+		return "gone", nil
+	})
+}
+
+func verifies() decision {
+	return there(func(m model, at time.Time) (string, *model) {
+		switch {
+		case m.state != Active:
+			return "not_active", nil
+		case m.over(at):
+			return "gone", nil
+		}
+		return "ok", nil
+	})
+}
+
+func revokes(client string) decision {
+	return there(func(m model, _ time.Time) (string, *model) {
+		if client != clientID {
+			return "wrong_client", nil
+		}
+		return "ok", gone
+	})
+}
+
+// endsAll ends whatever there is, and is content if there is nothing.
+func endsAll(model, time.Time) (string, *model) { return "ok", gone }
+
+// endsOne says if there is nothing.
+func endsOne() decision {
+	return there(func(model, time.Time) (string, *model) { return "ok", gone })
+}
+
+// leases claims the lease; dead is the one that was watched standing still.
+func leases(holder string, dead *Lease) decision {
+	return leased(func(m model, at time.Time) (string, *model) {
+		if m.lease.Holder != "" && m.lease.Holder != holder && (dead == nil || m.lease != *dead) {
+			return "leased", nil
+		}
+		m.lease = Lease{Holder: holder, Since: at.Unix()}
+		return "ok", &m
+	})
+}
+
+// holds is a step of whoever has the lease.
+func holds(holder string, f func(m model) *model) decision {
+	return leased(func(m model, _ time.Time) (string, *model) {
+		if m.lease.Holder != holder {
+			return "lost", nil
+		}
+		return "ok", f(m)
+	})
+}
+
+func leased(d decision) decision {
+	return there(func(m model, at time.Time) (string, *model) {
+		if m.over(at) {
+			return "gone", nil
+		}
+		return d(m, at)
+	})
+}
+
+func journals(m model) *model { m.journal = true; return &m }
+func frees(m model) *model    { m.lease = Lease{}; return &m }
+func beats(m model) *model    { m.lease.Beat++; return &m }
+func deletes(model) *model    { return gone }
+
+func renews(version int) func(m model) *model {
+	return func(m model) *model {
+		m.credential, m.lease, m.journal = version, Lease{}, false
+		return &m
 	}
-	return true
 }

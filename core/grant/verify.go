@@ -44,30 +44,45 @@ func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string
 	if err != nil {
 		return nil, err
 	}
-	version, err := s.records.Read(ctx, t.Name, tok.id())
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, refuse(Gone)
-	}
-	if err != nil {
-		return nil, err
-	}
-	l, err := s.verify(t, tok, &version.Value)
-	if err != nil {
-		return nil, err
-	}
-	v := &verified{live: l, tenant: t, ends: tok.expires}
-	if ends := l.Record.ends(t); ends.Before(v.ends) {
-		v.ends = ends
-	}
-	s.records.Attach(version, name, v)
-	return l, nil
+	var l *Live
+	err = s.look(ctx, t, tok.id(), func(version *store.Version[Record]) (err error) {
+		if l, err = s.verify(t, tok, &version.Value); err != nil {
+			return err
+		}
+		v := &verified{live: l, tenant: t, ends: tok.expires}
+		if ends := l.Record.ends(t); ends.Before(v.ends) {
+			v.ends = ends
+		}
+		s.records.Attach(version, name, v)
+		return nil
+	})
+	return l, err
 }
 
 // Stands tells whether the grant of l has not ended. Errors are a *Refusal and
 // the store's. The token that l was verified with may have expired.
 func (s *Store) Stands(ctx context.Context, t *tenant.Tenant, l *Live) error {
-	version, err := s.records.Read(ctx, t.Name, l.ID)
-	if errors.Is(err, store.ErrNotFound) || err == nil && s.over(&version.Value, t) {
+	return s.look(ctx, t, l.ID, func(version *store.Version[Record]) error {
+		if s.over(&version.Value, t) {
+			return refuse(Gone)
+		}
+		return nil
+	})
+}
+
+// look shows f a record, and if f refuses one that is merely remembered, the one
+// that is there: another process may have redeemed its code since.
+func (s *Store) look(ctx context.Context, t *tenant.Tenant, id string, f func(*store.Version[Record]) error) error {
+	version, remembered, err := s.records.Read(ctx, t.Name, id)
+	if err == nil {
+		err = f(version)
+	}
+	if remembered && (ReasonOf(err) != "" || errors.Is(err, store.ErrNotFound)) {
+		if version, err = s.records.Anew(ctx, t.Name, id); err == nil {
+			err = f(version)
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
 		return refuse(Gone)
 	}
 	return err

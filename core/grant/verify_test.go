@@ -244,6 +244,19 @@ func TestChangeStartsFromWhatIsRememberedAndDecidesNothingOnIt(t *testing.T) {
 	}
 }
 
+// The callback comes to one process, the code to another, and the first call to
+// the first again, which remembers that the code was never used.
+func TestTokenIsNotRefusedForWhatIsRemembered(t *testing.T) {
+	t.Parallel()
+	a := newHarness(t)
+	b := a.replica(t)
+	tokens, err := b.Redeem(t.Context(), b.t, a.code(t), right())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.mustVerify(t, tokens.Access)
+}
+
 func TestOperationsOfARefresh(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)

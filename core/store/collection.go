@@ -45,7 +45,7 @@ func NewCollection[T any](driver Driver, ring *seal.Keyring, kind string) *Colle
 
 // Get returns a record, or ErrNotFound, ErrUnreadable or the driver's error.
 func (c *Collection[T]) Get(ctx context.Context, tenant, id string) (T, error) {
-	v, err := c.Read(ctx, tenant, id)
+	v, _, err := c.Read(ctx, tenant, id)
 	if err != nil {
 		var zero T
 		return zero, err
@@ -53,18 +53,35 @@ func (c *Collection[T]) Get(ctx context.Context, tenant, id string) (T, error) {
 	return v.Value, nil
 }
 
-// Read is Get, with the version that Attach takes.
-func (c *Collection[T]) Read(ctx context.Context, tenant, id string) (*Version[T], error) {
+// Read is Get, with the version that Attach takes, and tells whether it was
+// remembered: then it may be old, and nobody should be refused anything for it
+// before it was read Anew.
+func (c *Collection[T]) Read(ctx context.Context, tenant, id string) (v *Version[T], remembered bool, err error) {
+	at, err := c.place(tenant, id)
+	if err != nil {
+		return nil, false, err
+	}
+	switch v := c.cache.get(at.key); {
+	case v == nil:
+		v, err := c.read(ctx, at)
+		return v, false, err
+	case v.sealed == nil:
+		return nil, true, ErrNotFound
+	default:
+		return v, true, nil
+	}
+}
+
+// Anew is Read of what the driver has now.
+func (c *Collection[T]) Anew(ctx context.Context, tenant, id string) (*Version[T], error) {
 	at, err := c.place(tenant, id)
 	if err != nil {
 		return nil, err
 	}
-	if v := c.cache.get(at.key); v != nil {
-		if v.sealed == nil {
-			return nil, ErrNotFound
-		}
-		return v, nil
-	}
+	return c.read(ctx, at)
+}
+
+func (c *Collection[T]) read(ctx context.Context, at place) (*Version[T], error) {
 	began := c.cache.begin(at.key)
 	sealed, err := c.driver.Get(ctx, at.key)
 	if errors.Is(err, ErrNotFound) {
