@@ -81,11 +81,7 @@ func (f *fleet) kill(ctx context.Context, rng *rand.Rand) error {
 	if err := g.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
 		return err
 	}
-	select {
-	case <-g.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	<-g.done
 	if s, ok := g.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {
 		return fmt.Errorf("a replica ended by itself: %v\n%s", g.cmd.ProcessState, g.out.tail())
 	}

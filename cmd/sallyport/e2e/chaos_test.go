@@ -222,10 +222,11 @@ func (a *arena) race(ctx context.Context, c *copyOf) {
 	}
 }
 
-// killReplicas kills a replica every few seconds.
+// killReplicas kills a replica every few seconds, and sees to it that it lives
+// again.
 func (a *arena) killReplicas(ctx context.Context, rng *rand.Rand) error {
 	for pause(ctx, 2*time.Second+upTo(rng, 3*time.Second)) {
-		if err := a.kill(ctx, rng); err != nil {
+		if err := a.kill(context.WithoutCancel(ctx), rng); err != nil {
 			return err
 		}
 	}
