@@ -190,10 +190,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	chain := chi.NewRouteContext()
 	chain.RoutePath = cmp.Or(route, "/") // chi takes an empty one for "look at the URL"
-	ctx := context.WithValue(tenant.NewContext(r.Context(), t), chi.RouteCtxKey, chain)
-	below := r.WithContext(ctx)
+	ctx := identify(context.WithValue(tenant.NewContext(r.Context(), t), chi.RouteCtxKey, chain), w)
+	below := r.WithContext(ctx)    // once: it copies the request
 	below.RemoteAddr = s.sender(r) // from here on it is not the proxy's
-	s.requestID(s.recover(s.mux)).ServeHTTP(w, below)
+	s.recover(s.mux).ServeHTTP(w, below)
 }
 
 // shared is the one address that is below no tenant and therefore not in the
@@ -206,14 +206,19 @@ func (s *Server) shared(sharing map[string]*tenant.Tenant) http.Handler {
 	})
 }
 
-// requestID gives every request an id, which audit lines, log lines and error
-// pages share, and returns it in a header.
+// identify gives a request an id, which audit lines, log lines and error pages
+// share, and returns it in a header. It is our own always: one from outside
+// could pose as another request's.
+func identify(ctx context.Context, w http.ResponseWriter) context.Context {
+	id := newRequestID()
+	w.Header().Set(middleware.RequestIDHeader, id)
+	return context.WithValue(ctx, middleware.RequestIDKey, id)
+}
+
+// requestID identifies what does not go through ServeHTTP to its end.
 func (s *Server) requestID(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Our own id always: one from outside could pose as another request's.
-		ctx := context.WithValue(r.Context(), middleware.RequestIDKey, newRequestID())
-		w.Header().Set(middleware.RequestIDHeader, middleware.GetReqID(ctx))
-		next.ServeHTTP(w, r.WithContext(ctx))
+		next.ServeHTTP(w, r.WithContext(identify(r.Context(), w)))
 	})
 }
 

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
 // BenchmarkCall compares a call through the gateway with one straight to the
@@ -76,5 +80,72 @@ func BenchmarkForwardAuth(b *testing.B) {
 		if operator.ServeHTTP(rec, r); rec.Code != http.StatusOK {
 			b.Fatal(rec.Code, rec.Body)
 		}
+	}
+}
+
+// canned is a backend without a network.
+type canned struct{}
+
+func (canned) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	_ = r.Body.Close()
+	const answer = `{"jsonrpc":"2.0","id":1,"result":{}}`
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+		Body: io.NopCloser(strings.NewReader(answer)), ContentLength: int64(len(answer)),
+	}, nil
+}
+
+// writer is a client without a network.
+type writer struct{ header http.Header }
+
+func (w writer) Header() http.Header         { return w.header }
+func (w writer) WriteHeader(int)             {}
+func (w writer) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkOwn is what a call costs in the gateway itself, and in a bare reverse
+// proxy, with no network on either side.
+func BenchmarkOwn(b *testing.B) {
+	backend := &url.URL{Scheme: "http", Host: "backend", Path: "/mcp"}
+	tenants := []int{2, 10_000}
+	for _, n := range tenants {
+		s := coretest.New(b, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) { c.BackendTransport = canned{} })
+		token := s.Login(b, s.Browser(), "ada").Access
+		all := []*tenant.Tenant{s.Core.Tenants().Get("music"), s.Core.Tenants().Get("octo")}
+		for len(all) < n {
+			more := *all[1]
+			more.Name = fmt.Sprint("t", len(all))
+			more.Issuer = s.URL + "/" + more.Name
+			all = append(all, &more)
+		}
+		set, err := tenant.NewSet(all...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.Core.SetTenants(set)
+		b.Run(fmt.Sprintf("gateway, %d tenants", n), func(b *testing.B) { serveCalls(b, s.Core, s.URL+"/music/mcp", token) })
+	}
+	b.Run("proxy", func(b *testing.B) {
+		serveCalls(b, &httputil.ReverseProxy{Transport: canned{}, Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(backend) }}, "http://x/mcp", "x")
+	})
+}
+
+func serveCalls(b *testing.B, h http.Handler, target, token string) {
+	b.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r := (&http.Request{
+			Method: http.MethodPost, URL: u, Host: u.Host, RequestURI: u.Path, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: "127.0.0.1:9",
+			Header: http.Header{
+				"Authorization": {"Bearer " + token}, "Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"},
+				"Mcp-Session-Id": {"0123456789abcdef"}, "Mcp-Protocol-Version": {"2025-11-25"}, "User-Agent": {"bench"},
+			},
+			Body: io.NopCloser(strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)), ContentLength: 40,
+		}).WithContext(b.Context())
+		h.ServeHTTP(writer{http.Header{}}, r)
 	}
 }

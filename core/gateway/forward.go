@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -25,6 +26,7 @@ func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 		Transport:      transport,
 		FlushInterval:  0, // every event at once, as of any answer without an announced end; others in one piece
 		ModifyResponse: g.modifyResponse,
+		BufferPool:     &buffers{},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				panic(http.ErrAbortHandler) // the client went away; to return would be a 200 to whoever still listens
@@ -40,6 +42,23 @@ func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 		ErrorLog: g.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Warn}),
 	}
 }
+
+// buffers lends what answers are copied through. One stays with each stream as
+// long as that is open, so they are small.
+type buffers struct{ pool sync.Pool }
+
+type buffer [8 << 10]byte
+
+// Get implements httputil.BufferPool.
+func (b *buffers) Get() []byte {
+	if kept, ok := b.pool.Get().(*buffer); ok {
+		return kept[:]
+	}
+	return new(buffer)[:]
+}
+
+// Put implements httputil.BufferPool.
+func (b *buffers) Put(p []byte) { b.pool.Put((*buffer)(p)) }
 
 // rewrite makes the backend's request out of the client's.
 func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
