@@ -49,8 +49,11 @@ func TestPowerCutNoticesMissingSync(t *testing.T) {
 		if e.kind == syncFile {
 			last = at
 		}
-		// One of the first two pages makes it count.
-		if before := events[max(last-1, 0)]; strings.HasPrefix(e.line, "did ") && before.kind == write && before.offset < 2*4096 {
+		// One of the first two pages makes it count. Where the next commit has begun
+		// to write, it may have damaged what the one before it needs: that opens with
+		// a panic, if at all.
+		before, begun := events[max(last-1, 0)], slices.ContainsFunc(events[last+1:max(at, last+1)], func(e event) bool { return e.kind == write })
+		if strings.HasPrefix(e.line, "did ") && before.kind == write && before.offset < 2*4096 && !begun {
 			if newDisk(slices.Delete(slices.Clone(events[:at+1]), last, last+1)).check(t, random) != nil {
 				return
 			}
