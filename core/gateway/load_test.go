@@ -1,0 +1,98 @@
+package gateway_test
+
+import (
+	"flag"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/core/coretest"
+)
+
+var lasting = flag.Duration("lasting", 0, "how long TestStreamLasts keeps a stream open in real time; 0 is a second")
+
+// TestStreamLasts is TestStreamLastsAnHourHoweverSilent with real clocks and a
+// real network, for as long as the flag says. The bubble shows that no timer of
+// ours ends a stream; this one would show a timer that is not ours.
+func TestStreamLasts(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t)
+	token := s.Login(t, s.Browser(), "ada").Access
+	lasts := max(*lasting, time.Second)
+	handle(s, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "data: first\n\n")
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(lasts) // in silence
+		_, _ = io.WriteString(w, "data: last\n\n")
+	})
+	began := time.Now()
+	res, err := s.Browser().Do(request(t, s, token, http.MethodGet, "/music/mcp", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || !strings.HasSuffix(string(body), "data: last\n\n") {
+		t.Errorf("after %v: %q, %v", time.Since(began), body, err)
+	}
+}
+
+// BenchmarkStreams opens 2,000 streams and reports what each holds in memory
+// while it is open and silent: straight to the backend, which is what client and
+// backend hold here, and through the gateway. The difference is the gateway's.
+func BenchmarkStreams(b *testing.B) {
+	const streams = 2000
+	s := coretest.New(b)
+	token := s.Login(b, s.Browser(), "ada").Access
+	handle(s, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: first\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	for _, way := range []struct{ name, target string }{{"direct", s.Backend.URL + "/mcp"}, {"gateway", s.URL + "/music/mcp"}} {
+		b.Run(way.name, func(b *testing.B) {
+			for b.Loop() {
+				transport := &http.Transport{}
+				client := &http.Client{Transport: transport}
+				before, goroutines := held(), runtime.NumGoroutine()
+				open := make([]*http.Response, 0, streams)
+				for range streams {
+					r, err := http.NewRequestWithContext(b.Context(), http.MethodGet, way.target, nil)
+					if err != nil {
+						b.Fatal(err)
+					}
+					r.Header.Set("Authorization", "Bearer "+token)
+					res, err := client.Do(r)
+					if err != nil || res.StatusCode != http.StatusOK {
+						b.Fatal(res, err)
+					}
+					if _, err := io.ReadFull(res.Body, make([]byte, len("data: first\n\n"))); err != nil {
+						b.Fatal(err)
+					}
+					open = append(open, res)
+				}
+				b.ReportMetric(float64(held()-before)/streams, "bytes/stream")
+				b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/streams, "goroutines/stream")
+				for _, res := range open {
+					_ = res.Body.Close()
+				}
+				for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines+streams/10 && time.Now().Before(deadline); {
+					time.Sleep(10 * time.Millisecond)
+				}
+			}
+		})
+	}
+}
+
+// held is what is in use, in bytes.
+func held() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
