@@ -78,11 +78,11 @@ func TestVersionIsHeldForItsTime(t *testing.T) {
 		time.Sleep(time.Second) // the driver takes its time, which counts
 		v := c.read("k", began, 1, nil)
 		c.attach(v, Name{1}, "derived")
-		time.Sleep(4*time.Second - 1)
+		time.Sleep(4*time.Second - time.Nanosecond)
 		if _, ok := held(c, "k"); !ok || c.find(Name{1}) != "derived" {
 			t.Error("not held until its time is over")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		if _, ok := held(c, "k"); ok || c.find(Name{1}) != nil {
 			t.Error("held when its time is over")
 		}

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,16 +16,17 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"time"
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
+func run(args []string, in io.Reader, out io.Writer) error {
 	handler := http.Handler(http.HandlerFunc(answer))
 	switch {
 	case len(args) == 1 && args[0] == "backend":
@@ -45,12 +47,16 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr())
+	fmt.Fprintln(out, l.Addr())
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(0)
+		_, _ = io.Copy(io.Discard, in)
+		_ = server.Close()
 	}()
-	return http.Serve(l, handler)
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
 }
 
 func answer(w http.ResponseWriter, r *http.Request) {
