@@ -6,6 +6,7 @@ package memory
 import (
 	"bytes"
 	"context"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -47,6 +48,23 @@ func (d *Driver) Keys(prefix string) (n int) {
 		}
 	}
 	return n
+}
+
+// Snapshot is what a Driver held at one time.
+type Snapshot struct{ values map[string]value }
+
+// Snapshot returns what the driver holds now.
+func (d *Driver) Snapshot() Snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Snapshot{maps.Clone(d.values)}
+}
+
+// Restore makes the driver hold what it held then, and nothing else.
+func (d *Driver) Restore(s Snapshot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.values = maps.Clone(s.values)
 }
 
 // begin locks the driver and returns the live value of key, nil if none.
