@@ -115,7 +115,7 @@ func TestOperatorRoutesAreNotPublic(t *testing.T) {
 	t.Parallel()
 	s := coretest.New(t)
 	operator := s.Core.Operator()
-	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/admin", "/debug/pprof/", "/version"} {
+	for _, path := range []string{"/healthz", "/readyz", "/forward-auth/music", "/metrics", "/admin", "/debug/pprof/", "/version"} {
 		for _, below := range []string{"", "/music", "/music/mcp", "/.well-known"} {
 			for _, lines := range [][]string{nil, {"Host: localhost"}, {"X-Forwarded-For: 127.0.0.1"}, {"X-Original-Url: " + path}} {
 				if a := header(t, s, nil, http.MethodGet, below+path, "", lines...); a.Status != http.StatusNotFound && a.Status != http.StatusUnauthorized || strings.Contains(a.Body, "ready") {

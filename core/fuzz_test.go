@@ -54,7 +54,7 @@ func (w *world) try(t testing.TB, a arrival, fails uint16) {
 	if well == nil {
 		return
 	}
-	w.checkAnswer(t, a, well, sent, false)
+	w.checkAnswer(t, a, well, sent)
 	if fails == 0 {
 		return
 	}
@@ -68,7 +68,7 @@ func (w *world) try(t testing.TB, a arrival, fails uint16) {
 	})
 	ill, sent := w.answer(t, a)
 	w.store.Fail(nil)
-	w.checkAnswer(t, a, ill, sent, true)
+	w.checkAnswer(t, a, ill, sent, http.StatusServiceUnavailable)
 	w.checkBlame(t, a, well, ill)
 }
 
@@ -78,6 +78,9 @@ func (w *world) try(t testing.TB, a arrival, fails uint16) {
 // a client throws away what it has.
 func (w *world) checkBlame(t testing.TB, a arrival, well, ill *httptest.ResponseRecorder) {
 	t.Helper()
+	if ill.Code == http.StatusServiceUnavailable && ill.Header().Get("Retry-After") == "" {
+		t.Errorf("%+v: when to come back?", a)
+	}
 	again := ill.Code == http.StatusServiceUnavailable || ill.Code == http.StatusTooManyRequests
 	if ill.Code >= 400 && ill.Code != well.Code && !again {
 		t.Errorf("%+v\n%d %s\nwith a store that fails: %d %s", a, well.Code, well.Body, ill.Code, ill.Body)
@@ -150,8 +153,9 @@ func FuzzCallback(f *testing.F) {
 	fuzz(
 		f, at("code=ada&state={state}", cookies), at("code=ada&state={state}", ""), at("error=access_denied&error_description=x&state={state}", cookies),
 		at("code=&state={state}&iss=https://evil.example&redirect_uri=https://evil.example", cookies), at("state=music.&code=ada", cookies), at("state=octo.x", cookies),
-		at("code=ada&state={state}&state=x", cookies), at("%zz&state={state}", cookies),
+		at("code=ada&state={state}&state=x", cookies), at("%zz&state={state}", cookies), at("state=//evil.example/.x", ""),
 		arrival{"GET", "login.example", "/callback", "code=ada&state={state}", cookies, ""}, arrival{"GET", "login.example", "/callback", "state=octo.x", "", ""},
+		arrival{"GET", "login.example", "/callback", "state=music.b&state=octo.c&x=%zz;", "", ""}, arrival{"GET", "login.example", "/callback", "state=music.x%0d%0aSet-Cookie:x", "", ""},
 		arrival{"GET", "octo.example", "/callback", "code=ada&state={state}", cookies, ""},
 	)
 }
@@ -166,7 +170,7 @@ func FuzzToken(f *testing.F) {
 	fuzz(
 		f, at(asForm, good), at(asForm, again), at(asForm, again+"&scope=read&resource=https://mcp.example/music"), at(asForm, again+"&scope=read+write"),
 		at(asForm, strings.Replace(good, "{client}", "{web}", 1)+"&client_secret={websecret}"), at(asForm, strings.Replace(good, "{verifier}", "x", 1)),
-		at(asForm, strings.Replace(again, "{refresh}", "{access}", 1)), at(asForm+"\nAuthorization: Basic {apibasic}", exchange), at(asForm, exchange+"&client_id=api&client_secret={apisecret}&audience=fake"),
+		at(asForm, strings.Replace(again, "{refresh}", "{access}", 1)), at(asForm+"\nAuthorization: Basic {apibasic}", exchange), at(asForm+"\nAuthorization: Basic {apibasic}", strings.Replace(exchange, "{access}", "{due}", 1)), at(asForm, exchange+"&client_id=api&client_secret={apisecret}&audience=fake"),
 		at(asForm+"\nAuthorization: Basic e2NsaWVudH06", again), at(asForm+"\nAuthorization: Bearer {access}", again), at(asForm, good+"&resource=https://elsewhere.example"),
 		at(asForm, "grant_type=refresh_token&refresh_token=x&client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer&client_assertion=eyJhbGciOiJub25lIn0.eyJpc3MiOiJrbm93biIsInN1YiI6Imtub3duIn0."),
 		at(asForm, "grant_type=refresh_token&refresh_token={refresh}&client_id=known&client_secret={knownsecret}"), at(asJSON, "{}"), at(asForm, good+"&code={code}"),
@@ -243,6 +247,7 @@ func FuzzMCP(f *testing.F) {
 		at("POST", "", bearer+"\n"+asJSON+"\nMcp-Protocol-Version: 2026-07-28\nMcp-Method: tools/call\nMcp-Name: look\nMcp-Param-City: x", call)
 		at("POST", "", bearer+"\n"+asJSON+"\nMcp-Method: ping", call)
 		at("POST", "", bearer+"\n"+asJSON+"\nMcp-Session-Id: x\nMcp-Protocol-Version: 2025-11-25", strings.Replace(call, "look", "delete", 1))
+		at("POST", "", "Authorization: Bearer {due}\n"+asJSON, call)
 		at("POST", "", asJSON, `{"jsonrpc":"2.0","id":"a","method":"ping"}`)
 		at("POST", "", asJSON, `[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method":"tools/call"}]`)
 		at("POST", "", bearer+"\n"+asJSON, strings.Replace(call, "look", "backend-says-401", 1))
@@ -258,17 +263,18 @@ func FuzzMCP(f *testing.F) {
 func FuzzForwardAuth(f *testing.F) {
 	const proxy = "Proxy-Authorization: Basic {edgebasic}\nAuthorization: Bearer {octoaccess}\n"
 	var seeds []arrival
-	for _, path := range []string{"/forward-auth", "/forward-auth/mcp"} {
-		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS"} {
-			for _, headers := range []string{
-				proxy + "X-Forwarded-Uri: /mcp?a=b\nMcp-Protocol-Version: 2026-07-28\nMcp-Method: tools/call\nMcp-Name: look", proxy + "X-Original-Uri: /mcp?access_token=x",
-				proxy + "Origin: https://evil.example", "Authorization: Bearer {octoaccess}", "Proxy-Authorization: Basic Og==\nAuthorization: Bearer x", "Proxy-Authorization: Basic {edgebasic}",
-			} {
-				seeds = append(seeds, arrival{method, "octo.example", path, "", headers, ""})
+	for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS"} {
+		for _, headers := range []string{
+			proxy + "X-Forwarded-Uri: /mcp?a=b\nMcp-Protocol-Version: 2026-07-28\nMcp-Method: tools/call\nMcp-Name: look", proxy + "X-Original-Uri: /mcp?access_token=x",
+			proxy + "Origin: https://evil.example", strings.Replace(proxy, "{octoaccess}", "{octodue}", 1), "Authorization: Bearer {octoaccess}", "Proxy-Authorization: Basic Og==\nAuthorization: Bearer x",
+			"Proxy-Authorization: Basic {edgebasic}", proxy + "X-Forwarded-Host: mcp.example\nX-Forwarded-Uri: /music/mcp",
+		} {
+			for _, path := range []string{"/forward-auth/octo", "/forward-auth/octo/mcp", "/forward-auth/music", "/forward-auth/none"} {
+				seeds = append(seeds, arrival{method, operatorHost, path, "", headers, ""})
 			}
 		}
 	}
-	fuzz(f, append(seeds, arrival{"GET", "mcp.example", "/music/forward-auth", "", "Proxy-Authorization: Basic {apibasic}\n" + bearer, ""})...)
+	fuzz(f, seeds...)
 }
 
 // FuzzPath has any method, host and path: documents and key sets, and whatever

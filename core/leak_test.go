@@ -2,26 +2,18 @@ package core_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/coretest"
 	"github.com/sallyport/sallyport/core/coretest/memory"
-	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
-	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
-
-// inside is what no answer may hold: our own words for what went wrong, the
-// store's keys, and the upstream's details.
-var inside = []string{
-	"sealed", ".go:", "goroutine", "runtime error", "redis", "bolt", "grant/", "session/", "json:", "unexpected end", "dial tcp",
-	"seal:", "store:", "grant:", "client:", "credential:", "upstream:", "gateway:", "engine-detail", "upstream-detail", "upstream-access", "upstream-refresh",
-}
 
 func wantNoLeak(t *testing.T, what string, a coretest.Answer) {
 	t.Helper()
@@ -34,7 +26,7 @@ func wantNoLeak(t *testing.T, what string, a coretest.Answer) {
 	if location, err := url.QueryUnescape(a.Header.Get("Location")); err == nil {
 		text += "\n" + location
 	}
-	for _, word := range inside {
+	for _, word := range append(slices.Clip(inside), "engine-detail", "upstream-detail", "upstream-access", "upstream-refresh") {
 		if strings.Contains(strings.ToLower(text), word) {
 			t.Errorf("%s: the answer holds %q: %d %s", what, word, a.Status, text)
 		}
@@ -146,28 +138,179 @@ func TestNoStoreFailureTellsOfTheInside(t *testing.T) {
 	}
 }
 
-func TestNoUpstreamFailureTellsOfTheInside(t *testing.T) {
+// failure is something that goes wrong inside while a request is answered. It
+// tells how often it may: at the first operation, at the second, and so on.
+type failure struct {
+	what     string
+	statuses []int // from 500 up, that an answer may have then
+	// inject has the nth operation fail and returns how to undo that and how many
+	// operations there were.
+	inject func(w *world, nth int) (undo func() int)
+}
+
+// Nothing of the inside reaches an answer, a log or an audit line that has no
+// business there, whichever route is asked and whatever fails behind it: the
+// store at any of its operations, the upstream in every way it can, the backend,
+// the network, our own code.
+func TestNothingInsideIsToldWhateverFails(t *testing.T) {
 	t.Parallel()
+	w := newWorld(t)
+	routes := everywhere()
+	mounted := map[string]bool{}
+	for _, route := range w.server.Routes() {
+		mounted[route.Path] = true
+		for _, method := range route.Methods {
+			if !slices.ContainsFunc(routes[route.Path], func(a arrival) bool { return a.method == method }) {
+				t.Errorf("%s %s is mounted, and no request here asks it", method, route.Path)
+			}
+		}
+	}
+	failed := map[string]int{}
+	for path, arrivals := range routes {
+		if !mounted[path] && path != onOperator {
+			t.Errorf("%s is not mounted", path)
+		}
+		for _, a := range arrivals {
+			well, sent := w.answer(t, a)
+			if well == nil || well.Code >= 400 {
+				t.Fatalf("%+v does not go all the way: %v", a, well)
+			}
+			w.checkAnswer(t, a, well, sent)
+			for _, f := range failures() {
+				for nth, more := 0, true; more && nth < 20; nth++ {
+					undo := f.inject(w, nth)
+					ill, sent := w.answer(t, a)
+					more = undo() > nth
+					if !more {
+						break
+					}
+					failed[f.what]++
+					w.checkAnswer(t, a, ill, sent, f.statuses...)
+					if strings.HasPrefix(f.what, "the store") {
+						w.checkBlame(t, a, well, ill)
+					}
+				}
+			}
+		}
+	}
+	for _, f := range failures() {
+		if failed[f.what] == 0 {
+			t.Errorf("%s: no request came so far", f.what)
+		}
+	}
+	t.Logf("%d routes, %v", len(routes), failed)
+}
+
+func failures() []failure {
+	all := []failure{
+		{"the store", []int{503}, func(w *world, nth int) func() int {
+			n := 0
+			w.store.Fail(func(op, key string) error {
+				if n++; n-1 == nth {
+					return fmt.Errorf("redis: %s %s %s at bolt.go:12", canary, op, key)
+				}
+				return nil
+			})
+			return func() int { w.store.Fail(nil); return n }
+		}},
+		{"the store from then on", []int{503}, func(w *world, nth int) func() int {
+			n := 0
+			w.store.Fail(func(op, key string) error {
+				if n++; n > nth {
+					return fmt.Errorf("redis: %s %s %s at bolt.go:12", canary, op, key)
+				}
+				return nil
+			})
+			return func() int { w.store.Fail(nil); return n }
+		}},
+		upstreamFailure("a panic in a provider", []int{500, 502}, func() error { panic("runtime error: " + canary) }),
+		upstreamFailure("an upstream error of no kind", []int{503}, func() error { return errors.New("dial tcp 10.0.0.1:443: " + canary) }),
+		backendFailure("a backend that is not there", []int{502}, func() (*http.Response, error) {
+			return nil, errors.New("dial tcp 10.0.0.1:9000: " + canary)
+		}),
+		backendFailure("a backend that answers nothing", []int{502}, func() (*http.Response, error) { return nil, errors.New("EOF") }),
+		backendFailure("a panic on the way to the backend", []int{500}, func() (*http.Response, error) { panic("runtime error: " + canary) }),
+		backendFailure("a backend that breaks off", nil, func() (*http.Response, error) {
+			return &http.Response{StatusCode: 200, ProtoMajor: 1, Header: http.Header{"X-From-Backend": {"yes"}}, Body: broken{}, ContentLength: -1}, nil
+		}),
+		backendFailure("a backend that speaks for the gateway", nil, func() (*http.Response, error) {
+			return &http.Response{
+				StatusCode: 401, ProtoMajor: 1, ContentLength: -1, Body: http.NoBody,
+				Header: http.Header{"Www-Authenticate": {`Bearer error="` + canary + `"`}, "Set-Cookie": {"sp_form=" + canary}, "Access-Control-Allow-Origin": {"https://" + canary}},
+			}, nil
+		}),
+	}
 	for _, kind := range []upstream.Kind{
 		upstream.AccessDenied, upstream.InvalidGrant, upstream.InvalidScope, upstream.InteractionRequired,
 		upstream.RateLimited, upstream.Unavailable, upstream.Misconfigured, upstream.Bug,
 	} {
-		t.Run(string(kind), func(t *testing.T) {
-			t.Parallel()
-			fault := &upstream.Error{Kind: kind, Detail: "upstream-detail at x.go:1", Err: errors.New("dial tcp 10.0.0.1:443")}
-			var broken *upstreamtest.Fake
-			s := coretest.New(t, func(_ *core.Config, _ []*tenant.Tenant, f *upstreamtest.Fake) {
-				f.Life = 10 * time.Minute
-				f.Fail = func() error { return fault }
-				broken = f
-			})
-			user := s.Browser()
-			tokens := s.Login(t, user, "ada")
-			s.Advance(time.Hour)
-			wantNoLeak(t, "call", s.Call(t, "music", tokens.Access))
-			state := s.Consent(t, user, "music", s.AuthorizeQuery("music", tokens.ClientID), "approve").Query().Get("state")
-			broken.Exchange = fault
-			wantNoLeak(t, "callback", s.Get(t, user, "/music/callback?code=ada&state="+state))
-		})
+		all = append(all, upstreamFailure("upstream: "+string(kind), []int{502, 503}, func() error {
+			return &upstream.Error{Kind: kind, Detail: canary + " at x.go:1", Err: errors.New("dial tcp 10.0.0.1:443: " + canary)}
+		}))
+	}
+	return all
+}
+
+func upstreamFailure(what string, statuses []int, fault func() error) failure {
+	return failure{what, statuses, func(w *world, nth int) func() int {
+		n := 0
+		w.up.fail = func(string) error {
+			if n++; n-1 == nth {
+				return fault()
+			}
+			return nil
+		}
+		return func() int { w.up.fail = nil; return n }
+	}}
+}
+
+func backendFailure(what string, statuses []int, fault func() (*http.Response, error)) failure {
+	return failure{what, statuses, func(w *world, nth int) func() int {
+		n := 0
+		w.backend.fail = func(r *http.Request) (*http.Response, error) {
+			if n++; n-1 != nth {
+				return w.backend.good(r), nil
+			}
+			res, err := fault()
+			if res != nil {
+				res.Request = r
+			}
+			return res, err
+		}
+		return func() int { w.backend.fail = nil; return n }
+	}}
+}
+
+// broken is a body that ends in trouble.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("read tcp 10.0.0.1:9000: " + canary) }
+func (broken) Close() error             { return nil }
+
+// What strangers have us fetch fails in its own way.
+func TestFetchThatFailsTellsNothing(t *testing.T) {
+	t.Parallel()
+	for what, resolve := range map[string]func() ([]netip.Addr, error){
+		"no such name": func() ([]netip.Addr, error) {
+			return nil, errors.New("lookup documents.example on 10.0.0.1:53: " + canary)
+		},
+		"an address inside":  func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil },
+		"nobody there":       func() ([]netip.Addr, error) { return nil, nil },
+		"a resolver's panic": func() ([]netip.Addr, error) { return nil, errors.New("runtime error: " + canary) },
+	} {
+		w := newWorld(t)
+		w.resolve = resolve
+		for _, a := range []arrival{
+			{"GET", "mcp.example", "/music/authorize", strings.ReplaceAll(goodAuthorize, "{client}", "https://documents.example/c.json"), "", ""},
+			{"POST", "mcp.example", "/music/token", "", asForm, "grant_type=refresh_token&refresh_token={refresh}&client_id=https://documents.example/d.json"},
+			{"POST", "mcp.example", "/music/par", "", asForm, "client_id=https://documents.example/e.json"},
+			{"POST", "mcp.example", "/music/revoke", "", asForm, "token=x&client_id=https://documents.example/f.json"},
+		} {
+			rec, sent := w.answer(t, a)
+			if rec.Code < 400 {
+				t.Errorf("%s: %+v: %d", what, a, rec.Code)
+			}
+			w.checkAnswer(t, a, rec, sent, 503)
+		}
 	}
 }

@@ -41,6 +41,7 @@ type world struct {
 	before     memory.Snapshot
 	up         *faultyUpstream
 	backend    *fakeBackend
+	resolve    func() ([]netip.Addr, error)
 	log, audit *bytes.Buffer
 	// names is what {name} stands for in a request: what the first user and
 	// their clients know, and the operator's resource servers.
@@ -77,17 +78,17 @@ func newWorld(t testing.TB) *world {
 		store: &memory.Driver{Now: worldTime}, backend: &fakeBackend{}, log: &bytes.Buffer{}, audit: &bytes.Buffer{},
 		names: map[string]string{}, secrets: []string{key.Reveal(), apiSecret, edgeSecret, knownSecret, injectedSecret},
 	}
-	w.up = &faultyUpstream{Provider: upstreamtest.Provider{Fake: &upstreamtest.Fake{Login: upstreamLogin, Now: worldTime}}}
+	w.resolve = func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil } // nobody is asked
+	w.up = &faultyUpstream{}
+	w.up.forget()
 	tenants, err := tenant.NewSet(w.tenants(t)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.server, err = core.New(core.Config{
 		Tenants: tenants, Store: w.store, Keys: keys, Now: worldTime, Audit: audit.New(w.audit, worldTime),
-		Log: hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: w.log}),
-		Fetch: fetch.New(fetch.Config{Resolve: func(context.Context, string) ([]netip.Addr, error) {
-			return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil // nobody is asked
-		}}),
+		Log:              hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: w.log}),
+		Fetch:            fetch.New(fetch.Config{Resolve: func(context.Context, string) ([]netip.Addr, error) { return w.resolve() }}),
 		BackendTransport: w.backend,
 	})
 	if err != nil {
@@ -95,7 +96,7 @@ func newWorld(t testing.TB) *world {
 	}
 	w.live(t)
 	w.before = w.store.Snapshot()
-	w.backend.never = append(w.backend.never, w.names["access"], w.names["refresh"], w.names["octoaccess"])
+	w.backend.never = []string{w.names["access"], w.names["due"], w.names["refresh"], w.names["octoaccess"], w.names["octodue"]}
 	return w
 }
 
@@ -149,7 +150,9 @@ func (w *world) live(t testing.TB) {
 		var pushed map[string]any
 		w.mustJSON(t, w.form(browser{}, musicURL+"/par", query), &pushed)
 		has["pushed"] = pushed["request_uri"].(string)
+		has["pushedform"] = html.UnescapeString(formToken.FindStringSubmatch(w.get(b, musicURL+"/authorize?"+url.Values{"client_id": {has["client"]}, "request_uri": {has["pushed"]}}.Encode()).Body.String())[1])
 		w.signIn(t, b, who)
+		has["grant"] = endButton.FindStringSubmatch(w.get(b, musicURL+"/connections").Body.String())[1]
 		has["visit"] = html.UnescapeString(formToken.FindStringSubmatch(w.get(b, musicURL+"/connections").Body.String())[1])
 		has["cookies"] = b.String()
 		octo := w.registerAt(t, octoURL, `{"redirect_uris":["`+coretest.ClientCallback+`"],"token_endpoint_auth_method":"none"}`)["client_id"].(string)
@@ -157,6 +160,13 @@ func (w *world) live(t testing.TB) {
 		query.Set("resource", "https://tools.example/mcp")
 		w.mustJSON(t, w.form(browser{}, octoURL+"/token", tokenForm(octo, w.code(t, browser{}, octoURL, query.Encode(), who))), &tokens)
 		has["octoclient"], has["octoaccess"] = octo, tokens["access_token"].(string)
+
+		w.up.Life = 30 * time.Second // less than a token has to have left when it is handed out
+		w.mustJSON(t, w.form(browser{}, musicURL+"/token", tokenForm(has["client"], w.code(t, browser{}, musicURL, q, who))), &tokens)
+		has["due"] = tokens["access_token"].(string)
+		w.mustJSON(t, w.form(browser{}, octoURL+"/token", tokenForm(octo, w.code(t, browser{}, octoURL, query.Encode(), who))), &tokens)
+		has["octodue"] = tokens["access_token"].(string)
+		w.up.Life = 0
 		if who == "ada" {
 			w.names = has
 			continue
@@ -296,6 +306,11 @@ type faultyUpstream struct {
 	fail func(op string) error
 }
 
+// forget makes it an upstream that was never asked for anything.
+func (p *faultyUpstream) forget() {
+	p.Provider = upstreamtest.Provider{Fake: &upstreamtest.Fake{Login: upstreamLogin, Now: worldTime}}
+}
+
 func (p *faultyUpstream) failing(op string) error {
 	if p.fail == nil {
 		return nil
@@ -362,16 +377,21 @@ func (f *fakeBackend) RoundTrip(r *http.Request) (*http.Response, error) {
 	if f.fail != nil {
 		return f.fail(r)
 	}
-	res := &http.Response{
-		StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Request: r, ContentLength: -1,
-		Header: http.Header{"Content-Type": {"application/json"}, "X-From-Backend": {"yes"}, "Set-Cookie": {"a=b"}, "Access-Control-Allow-Credentials": {"true"}},
-		Body:   io.NopCloser(strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":{}}`)),
-	}
+	res := f.good(r)
 	if bytes.Contains(body, []byte("backend-says-401")) {
 		res.StatusCode = http.StatusUnauthorized
 		res.Header.Set("WWW-Authenticate", "Bearer realm="+canary)
 	}
 	return res, nil
+}
+
+// good is an answer that claims more for itself than it may.
+func (f *fakeBackend) good(r *http.Request) *http.Response {
+	return &http.Response{
+		StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Request: r, ContentLength: -1,
+		Header: http.Header{"Content-Type": {"application/json"}, "X-From-Backend": {"yes"}, "Set-Cookie": {"a=b"}, "Access-Control-Allow-Credentials": {"true"}},
+		Body:   io.NopCloser(strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":{}}`)),
+	}
 }
 
 func bodyOf(r *http.Request) io.Reader {

@@ -110,9 +110,16 @@ func (k *Keeper) renew(ctx context.Context, t *tenant.Tenant, l *grant.Live, rej
 	if err := k.hold(t, l, rejected); err != nil {
 		return nil, err // without a write: thousands may come while an upstream rests
 	}
-	done := k.flight.DoChan(t.Name+"/"+l.ID, func() (any, error) {
+	done := k.flight.DoChan(t.Name+"/"+l.ID, func() (cred any, err error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTime)
 		defer cancel()
+		defer func() {
+			// This goroutine is no request's: a panic would end the process. The
+			// lease ends by standing still.
+			if v := recover(); v != nil {
+				err = &upstream.Error{Kind: upstream.Bug, Detail: fmt.Sprintf("panic: %v", v)}
+			}
+		}()
 		return k.fly(ctx, t, l, rejected)
 	})
 	patience := time.NewTimer(callerTime)
