@@ -18,6 +18,7 @@ import (
 
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/store/bolt"
@@ -221,7 +222,7 @@ func uses() (whole, halved []string) {
 	}, []string{"credential", "journal", "authorize-form", "visit-form"}
 }
 
-// take keeps b and whatever it says in JSON, base64 or as a token.
+// take keeps b and whatever it says in JSON, base64, as a record or as a token.
 func (th *thief) take(b []byte) {
 	if len(b) == 0 || th.seen[string(b)] {
 		return
@@ -229,8 +230,13 @@ func (th *thief) take(b []byte) {
 	th.seen[string(b)] = true
 	th.things = append(th.things, b)
 	var parsed any
-	if json.Unmarshal(b, &parsed) == nil {
+	if json.NewDecoder(bytes.NewReader(b)).Decode(&parsed) == nil { // behind it may be what is sealed once more
 		th.takeAll(parsed)
+	}
+	var record grant.Record
+	if record.UnmarshalBinary(b) == nil {
+		th.take(record.Credential)
+		th.take(record.Journal)
 	}
 	for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.RawURLEncoding} {
 		if plain, err := encoding.DecodeString(string(b)); err == nil {

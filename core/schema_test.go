@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -366,14 +367,22 @@ func (s *schema) open(t *testing.T, key string, sealed []byte) []member {
 		"holder": "<name of the process>", "at": "<upstream access token>", "rt": "<upstream refresh token>",
 		"access_token": "<upstream access token>", "refresh_token": "<upstream refresh token>",
 	}
-	return membersOf(t, plain, func(m member) json.RawMessage {
+	var first json.RawMessage
+	d := json.NewDecoder(bytes.NewReader(plain))
+	if err := d.Decode(&first); err != nil {
+		t.Fatalf("%s: %v", key, err)
+	}
+	behind := plain[d.InputOffset():]
+	return membersOf(t, first, func(m member) json.RawMessage {
 		use := map[string]string{"cred": "credential", "journal": "journal"}[m.name]
 		switch {
 		case use != "":
-			var inner []byte
-			if err := json.Unmarshal(m.value, &inner); err != nil {
+			var length int
+			if err := json.Unmarshal(m.value, &length); err != nil {
 				t.Fatal(err)
 			}
+			inner := behind[:length]
+			behind = behind[length:]
 			opened, err := s.config.Keys.Open(seal.Purpose{Use: use, Tenant: p.Tenant, Record: p.Record, Secret: s.secret}, inner)
 			if err != nil {
 				t.Fatalf("%s of %s: %v", m.name, key, err)

@@ -57,8 +57,8 @@ type Record struct {
 	Lease      *Lease    `json:"lease,omitempty"`   // who is renewing the credential
 	Setback    *Setback  `json:"setback,omitempty"` // what came of renewals that failed
 	Renewed    time.Time `json:"renewed"`           // when the upstream issued the credential
-	Credential []byte    `json:"cred"`              // sealed upstream.Credential
-	Journal    []byte    `json:"journal,omitempty"` // sealed answers of an unfinished renewal
+	Credential []byte    `json:"-"`                 // sealed upstream.Credential
+	Journal    []byte    `json:"-"`                 // sealed answers of an unfinished renewal
 }
 
 // ends is when the grant is over at its tenant as it is now: an absolute

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ var (
 )
 
 // Collection is the typed and sealed view of one kind of record on a Driver. A
-// record is the JSON of a T, sealed for exactly its place: moved to another
+// record is the JSON of a T, or what T makes of itself (encoding.BinaryMarshaler
+// on T, BinaryUnmarshaler on *T), sealed for exactly its place: moved to another
 // key it does not open. Fields of type seal.Secret are stored as their
 // placeholder; a record type holds plain values and relies on the seal.
 //
@@ -185,7 +187,7 @@ func allowed(name string) bool {
 }
 
 func (c *Collection[T]) seal(at place, v T) ([]byte, error) {
-	plain, err := json.Marshal(v)
+	plain, err := encode(v)
 	if err != nil {
 		return nil, fmt.Errorf("store: encoding a %s record: %w", c.kind, err)
 	}
@@ -198,8 +200,22 @@ func (c *Collection[T]) open(at place, sealed []byte) (T, error) {
 	if err != nil {
 		return zero, fmt.Errorf("%w: %s: %w", ErrUnreadable, c.kind, err)
 	}
-	if err := json.Unmarshal(plain, &v); err != nil {
+	if err := decode(plain, &v); err != nil {
 		return zero, fmt.Errorf("%w: %s: %w", ErrUnreadable, c.kind, err)
 	}
 	return v, nil
+}
+
+func encode(v any) ([]byte, error) {
+	if m, ok := v.(encoding.BinaryMarshaler); ok {
+		return m.MarshalBinary()
+	}
+	return json.Marshal(v)
+}
+
+func decode(plain []byte, v any) error {
+	if u, ok := v.(encoding.BinaryUnmarshaler); ok {
+		return u.UnmarshalBinary(plain)
+	}
+	return json.Unmarshal(plain, v)
 }

@@ -102,12 +102,12 @@ type Credential struct {
 
 // Account is the upstream's stable user.
 type Account struct {
-	ID      string // stable; never a login, an e-mail or a domain
-	Name    string
-	Email   string
-	Picture string
+	ID      string `json:"id"` // stable; never a login, an e-mail or a domain
+	Name    string `json:"name,omitempty"`
+	Email   string `json:"email,omitempty"`
+	Picture string `json:"picture,omitempty"`
 	// EmailVerified is what the upstream says of Email.
-	EmailVerified bool
+	EmailVerified bool `json:"email_verified,omitempty"`
 	// Organizations are those the account belongs to, by stable ids or verified
 	// domains. They are known at a login only: a grant keeps none, because who
 	// belongs where is old by then.
