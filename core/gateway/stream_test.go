@@ -2,14 +2,17 @@ package gateway_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -231,5 +234,64 @@ func TestAnswerToALargeBodyMayTakeLong(t *testing.T) {
 			t.Errorf("%q, %q, %v", first, last, err)
 		}
 		_ = res.Body.Close()
+	}
+}
+
+// A proxy that speaks HTTP/2 to us has many streams on one connection: each
+// flows, ends and is refused by itself.
+func TestStreamsOverHTTP2(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t)
+	token := s.Login(t, s.Browser(), "ada").Access
+	front := httptest.NewUnstartedServer(s.Core)
+	front.Config.Protocols = &http.Protocols{}
+	front.Config.Protocols.SetUnencryptedHTTP2(true)
+	front.Start()
+	t.Cleanup(front.Close)
+	var dialled atomic.Int64
+	transport := &http.Transport{Protocols: front.Config.Protocols, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		dialled.Add(1)
+		return (&net.Dialer{}).DialContext(ctx, network, front.Listener.Addr().String())
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	client := &http.Client{Transport: transport}
+
+	left := make(chan struct{})
+	handle(s, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
+		_, _ = io.WriteString(w, "first")
+		_ = http.NewResponseController(w).Flush()
+		if r.Method == http.MethodGet {
+			<-r.Context().Done()
+			close(left)
+		}
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	stream, err := client.Do(request(t, s, token, http.MethodGet, "/music/mcp", nil).WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = stream.Body.Close() }()
+	if _, err := io.ReadFull(stream.Body, make([]byte, 5)); err != nil || stream.ProtoMajor != 2 {
+		t.Fatal(stream.Proto, err)
+	}
+	large := strings.Repeat("x", 3<<20)
+	for body, status := range map[string]int{"small ": 200, large: 200} {
+		a := s.Do(t, client, request(t, s, token, http.MethodPost, "/music/mcp", strings.NewReader(body)))
+		if a.Status != status || a.Body != body+"first" {
+			t.Errorf("%d, %d bytes", a.Status, len(a.Body))
+		}
+	}
+	if a := s.Do(t, client, request(t, s, "bad", http.MethodPost, "/music/mcp", strings.NewReader(large))); a.Status != http.StatusUnauthorized {
+		t.Errorf("a bad token: %d", a.Status)
+	}
+	leave()
+	select {
+	case <-left:
+	case <-time.After(10 * time.Second):
+		t.Error("the backend still works for a stream that was reset")
+	}
+	if n := dialled.Load(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 }
