@@ -40,8 +40,12 @@ type Config struct {
 	CacheTTL time.Duration `koanf:"cache_ttl" default:"5s" min:"0s" max:"1m"`
 
 	// Server keys, newest first, as `sallyport key new` prints them. Everything
-	// is sealed with the first and opened with any: to rotate, put a new key in
-	// front and drop the old one when the longest refresh lifetime has passed.
+	// is sealed with the first and opened with any. To rotate, put a new key in
+	// front; of several servers give each the new one in the second place
+	// first, so that all can open what one seals. Drop the old key when the
+	// longest refresh lifetime has passed: by then each grant that is alive is
+	// under the new one. Clients that registered themselves under the old key
+	// have to register again then, so keep it for as long as that matters more.
 	Keys []Secret `koanf:"keys" required:"yes" example:"[\"${file:/run/secrets/sallyport-key}\"]"`
 
 	Plugins Plugins `koanf:"plugins"`

@@ -22,6 +22,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,8 @@ type Server struct {
 	transport *http.Transport
 	mu        sync.Mutex
 	offset    time.Duration
+	config    core.Config
+	handler   atomic.Pointer[core.Server]
 }
 
 // Option changes the server before it starts.
@@ -71,8 +74,7 @@ func New(t testing.TB, options ...Option) *Server {
 	s := &Server{Fake: &upstreamtest.Fake{}, auditLog: &lockedBuffer{}, transport: &http.Transport{}}
 	t.Cleanup(s.transport.CloseIdleConnections)
 	s.Fake.Now = s.Now
-	var handler http.Handler
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.Load().ServeHTTP(w, r) }))
 	t.Cleanup(front.Close)
 	s.URL = front.URL
 	// Whatever a tenant's host is called, it is here.
@@ -112,11 +114,20 @@ func New(t testing.TB, options ...Option) *Server {
 	if cfg.Tenants, err = tenant.NewSet(tenants...); err != nil {
 		t.Fatal(err)
 	}
-	if s.Core, err = core.New(cfg); err != nil {
+	s.config = cfg
+	s.Restart(t, func(*core.Config) {})
+	return s
+}
+
+// Restart puts a new process in the server's place, on the same store.
+func (s *Server) Restart(t testing.TB, change func(*core.Config)) {
+	t.Helper()
+	change(&s.config)
+	var err error
+	if s.Core, err = core.New(s.config); err != nil {
 		t.Fatal(err)
 	}
-	handler = s.Core
-	return s
+	s.handler.Store(s.Core)
 }
 
 // At is the URL of a tenant.

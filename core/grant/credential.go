@@ -188,6 +188,22 @@ func (s *Store) sealCredential(tenantName, id string, secret seal.Secret, c *ups
 	return s.keys.Seal(envelope("credential", tenantName, id, secret), plain), nil
 }
 
+// reseal brings the second envelope under the newest server key, as every write
+// does with the first. Only a token opens it, so this is where a key's last
+// grants leave it. What cannot be opened stays as it is: with it the key is gone,
+// or comes back.
+func (s *Store) reseal(tenantName string, tok token, r *Record) {
+	for use, sealed := range map[string]*[]byte{"credential": &r.Credential, "journal": &r.Journal} {
+		if len(*sealed) == 0 || s.keys.Newest(*sealed) {
+			continue
+		}
+		purpose := envelope(use, tenantName, tok.id(), tok.grantSecret())
+		if plain, err := s.keys.Open(purpose, *sealed); err == nil {
+			*sealed = s.keys.Seal(purpose, plain)
+		}
+	}
+}
+
 // envelope is the second envelope: server key and grant secret together.
 func envelope(use, tenantName, id string, secret seal.Secret) seal.Purpose {
 	return seal.Purpose{Use: use, Tenant: tenantName, Record: id, Secret: secret}

@@ -121,6 +121,7 @@ func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Pre
 			return 0, err
 		}
 		r.State, r.Generation, r.Challenge = Active, 1, ""
+		s.reseal(t.Name, tok, r)
 		return s.extend(r, t), nil
 	})
 	if err != nil {
@@ -162,6 +163,7 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 		case tok.generation == r.Generation:
 			r.Generation++
 			r.Rotated = s.now()
+			s.reseal(t.Name, tok, r)
 			return s.extend(r, t), nil
 		case tok.generation+1 == r.Generation && s.now().Sub(r.Rotated) <= t.Lifetimes.ReuseWindow:
 			return 0, store.Keep

@@ -14,6 +14,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -34,12 +35,18 @@ type Key struct {
 
 // NewKey returns a random key.
 func NewKey() Key {
-	return keyOf(random(KeySize))
+	for {
+		k := keyOf(random(KeySize))
+		if _, err := ParseKey(k.Reveal()); err == nil { // chance could write a word
+			return k
+		}
+	}
 }
 
 // ParseKey reads a key as `sallyport key new` prints it: 32 random bytes in
 // base64url or standard base64, padded or not. It refuses anything shorter or
-// longer and whatever was plainly not drawn at random.
+// longer and whatever was plainly not drawn at random: zeros and repetitions,
+// words, and text made to look like a key.
 func ParseKey(text string) (Key, error) {
 	s := strings.NewReplacer("+", "-", "/", "_", "=", "").Replace(strings.TrimSpace(text))
 	b, err := base64.RawURLEncoding.DecodeString(s)
@@ -49,9 +56,9 @@ func ParseKey(text string) (Key, error) {
 	if len(b) != KeySize {
 		return Key{}, fmt.Errorf("a key is 32 bytes, this one has %d; make one with: sallyport key new", len(b))
 	}
-	if distinct(b) < 16 || periodic(b) || periodic([]byte(s)) {
-		// Random bytes are one of these less than once in 10^16 keys; zeros, a
-		// word padded out and a word repeated always are.
+	if distinct(b) < 16 || periodic(b) || periodic([]byte(s)) || written(b) || words(s) {
+		// Random bytes are one of these less than once in 10^8 keys, and
+		// practically always because of a word.
 		return Key{}, errors.New("this key is not random; make one with: sallyport key new")
 	}
 	return keyOf(b), nil
@@ -151,6 +158,13 @@ func (r *Keyring) Open(p Purpose, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
+// Newest tells whether sealed was sealed with the newest key: if not, it is to be
+// sealed again when its record is written, so that the older keys can go.
+func (r *Keyring) Newest(sealed []byte) bool {
+	k, ok := r.keyFor(sealed)
+	return ok && k.id == r.keys[0].id
+}
+
 // MAC returns an HMAC-SHA256 over sealed under the key that sealed it, or
 // ErrOpen if the ring has lost that key. With it a secret can belong to a
 // sealed value without being kept anywhere.
@@ -198,6 +212,24 @@ func distinct(b []byte) int {
 		}
 	}
 	return n
+}
+
+// written tells whether b is text: a passphrase, a UUID, hex or base64 once more.
+func written(b []byte) bool {
+	return !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// words tells whether the text of a key is words and no digits, all in one case,
+// or has a word in it that stands for a key still to be made.
+func words(s string) bool {
+	lower := strings.ToLower(s)
+	if !strings.ContainsAny(s, "0123456789") && (s == lower || s == strings.ToUpper(s)) {
+		return true
+	}
+	return slices.ContainsFunc([]string{
+		"changeme", "change-me", "change_me", "placeholder", "example", "insecure", "password", "sallyport", "secret-", "secret_", "secretkey",
+		"your-key", "your_key", "yourkey", "replaceme", "replace-", "replace_", "testkey", "test-key", "test_key", "default-", "default_",
+	}, func(word string) bool { return strings.Contains(lower, word) })
 }
 
 // periodic tells whether b repeats a beginning of at most half its length.

@@ -5,7 +5,12 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -42,12 +47,53 @@ func TestParseKey(t *testing.T) {
 		"a repeated byte": encode(strings.Repeat("k", 32)), "a repeated pattern": encode(strings.Repeat("changeme", 4)),
 		"a word padded out": encode("password" + strings.Repeat(" ", 24)), "words": "correct horse battery staple",
 		"hex": fmt.Sprintf("%x", raw), "not base64": strings.Repeat("!", 43),
+		"a sentence":      encode("correct horse battery staple, 99"),
+		"a UUID":          encode("7d444840-9dc0-11d1-b245-5ffdce74"),
+		"hex once more":   encode("9f86d081884c7d659a2feaa0c55ad015"),
+		"lower case":      "thisisthekeythatisusedbeforeitgetsreplacedx",
+		"upper case":      "THISISTHEKEYTHATISUSEDBEFOREITGETSREPLACEDX",
+		"to be changed":   "ChangeMe" + key.Reveal()[8:],
+		"of the project":  key.Reveal()[:20] + "sallyPort" + key.Reveal()[29:],
+		"an example":      "example_" + key.Reveal()[8:],
+		"to be filled in": "your-Key" + key.Reveal()[8:],
 	} {
 		if got, err := ParseKey(text); err == nil {
 			t.Errorf("%s: accepted as %v", name, got)
 		} else if text != "" && strings.Contains(err.Error(), text) {
 			t.Errorf("%s: the error holds the key: %v", name, err)
 		}
+	}
+}
+
+// What is published is nobody's secret, so no document shows a key that works.
+func TestNoDocumentShowsAKeyThatWorks(t *testing.T) {
+	t.Parallel()
+	looks := regexp.MustCompile(`(?:^|[^\w+/=-])([\w+/-]{43}=?)(?:$|[^\w+/=-])`)
+	read := 0
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == "node_modules" || d.Name() == ".git" || d.Name() == ".venv" || d.Name() == "bin"):
+			return fs.SkipDir
+		case !slices.Contains([]string{".md", ".yaml", ".yml", ".txtar", ".example"}, filepath.Ext(path)):
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		read++
+		for _, found := range looks.FindAllStringSubmatch(string(text), -1) {
+			_, err := ParseKey(found[1])
+			if err == nil && strings.ContainsAny(found[1], "0123456789") && !strings.Contains(path, "testdata") { // transcripts hold tokens of all kinds
+				t.Errorf("%s: %s", path, found[1])
+			}
+		}
+		return nil
+	})
+	if err != nil || read < 20 {
+		t.Errorf("%d documents read, %v", read, err)
 	}
 }
 
@@ -156,6 +202,9 @@ func TestRotation(t *testing.T) {
 	}
 	if got, err := both.Open(p, sealed); err != nil || string(got) != "x" {
 		t.Errorf("with both keys: %q, %v", got, err)
+	}
+	if !old.Newest(sealed) || both.Newest(sealed) || done.Newest(sealed) || !both.Newest(both.Seal(p, nil)) || both.Newest(nil) {
+		t.Error("what is sealed with the newest key is taken for old, or the reverse")
 	}
 	if m, err := both.MAC(p, sealed); err != nil || !bytes.Equal(m, mac) {
 		t.Errorf("the MAC changed with the ring: %v", err)
