@@ -272,7 +272,7 @@ func TestOnlyTheCodeFlowIsThere(t *testing.T) {
 	id := s.Register(t, "music")
 	for _, kind := range []string{
 		"password", "client_credentials", "implicit", "urn:ietf:params:oauth:grant-type:device_code",
-		"urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange", "Authorization_Code", "",
+		"urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange", "Authorization_Code",
 	} {
 		a := s.PostForm(t, nil, "/music/token", url.Values{
 			"grant_type": {kind}, "client_id": {id}, "username": {"ada"}, "password": {"ada"}, "device_code": {"x"}, "assertion": {"x"}, "subject_token": {"x"},

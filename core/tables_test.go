@@ -19,13 +19,13 @@ import (
 //
 //	`core/refuse_test.go`: `TestReusedCodeEndsTheGrant`, `TestX/y`; `…`
 //
-// y is a case of TestX by the name that stands in its file, or in that of a file
-// y.txtar below it.
+// y is a case of TestX by the name that stands in a test file beside it, or in
+// that of a file y.txtar below it.
 
 // row is one row of a table.
 type row struct {
-	where string // file and line
-	cells []string
+	where       string // file and line
+	head, cells []string
 }
 
 // rowsOf reads the tables of a file, their heads left out.
@@ -36,17 +36,25 @@ func rowsOf(t *testing.T, file string) (all []row) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(string(text), "\n")
+	var head []string
 	for i, line := range lines {
-		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") || i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---") {
-			continue
+		switch {
+		case !strings.HasPrefix(line, "|"), strings.HasPrefix(line, "|---"):
+		case i+1 < len(lines) && strings.HasPrefix(lines[i+1], "|---"):
+			head = cellsOf(line)
+		default:
+			all = append(all, row{file + ":" + strconv.Itoa(i+1), head, cellsOf(line)})
 		}
-		cells := strings.Split(strings.Trim(line, "|"), "|")
-		for i := range cells {
-			cells[i] = strings.TrimSpace(cells[i])
-		}
-		all = append(all, row{file + ":" + strconv.Itoa(i+1), cells})
 	}
 	return all
+}
+
+func cellsOf(line string) []string {
+	cells := strings.Split(strings.Trim(line, "|"), "|")
+	for i := range cells {
+		cells[i] = strings.TrimSpace(cells[i])
+	}
+	return cells
 }
 
 func (r row) last() string { return r.cells[len(r.cells)-1] }
@@ -98,7 +106,7 @@ func (p *proof) check(file, name string) (why string) {
 		switch {
 		case skips(f):
 			return "can be skipped"
-		case part != "" && !holds(parsed, part) && !hasCase(filepath.Dir(path), part):
+		case part != "" && !p.hasCase(filepath.Dir(path), part):
 			return "has no such case"
 		}
 		return ""
@@ -117,6 +125,20 @@ func skips(f *ast.FuncDecl) (found bool) {
 	return found
 }
 
+// hasCase tells whether a test in dir has a case of that name.
+func (p *proof) hasCase(dir, name string) (found bool) {
+	for _, below := range []string{"testdata", "testdata/script", "testdata/faults"} {
+		_, err := os.Stat(filepath.Join(dir, below, name+".txtar"))
+		found = found || err == nil
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		found = found || err == nil && holds(parsed, name)
+	}
+	return found
+}
+
 // holds tells whether a text stands in a file as a string.
 func holds(file *ast.File, text string) (found bool) {
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -126,15 +148,6 @@ func holds(file *ast.File, text string) (found bool) {
 		}
 		return !found
 	})
-	return found
-}
-
-// hasCase tells whether a test has a file for the case.
-func hasCase(dir, name string) (found bool) {
-	for _, below := range []string{"testdata", "testdata/script", "testdata/faults"} {
-		_, err := os.Stat(filepath.Join(dir, below, name+".txtar"))
-		found = found || err == nil
-	}
 	return found
 }
 

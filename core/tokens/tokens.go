@@ -113,6 +113,9 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	if err != nil {
 		return err
 	}
+	if params.Get("grant_type") == "" { // RFC 6749 §5.2: missing is another fault than unknown
+		return oauth.Errorf(oauth.InvalidRequest, "grant_type is missing")
+	}
 	all := grantTypes(t)
 	at := slices.IndexFunc(all, func(kind grantType) bool { return kind.name == params.Get("grant_type") })
 	if at < 0 {
