@@ -213,6 +213,27 @@ func TestNothingIsSmuggledPastPolicy(t *testing.T) {
 	}
 }
 
+// A server that lets a header override the method would take this for a call.
+func TestMessageUnderAnotherMethodIsRefused(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, withPolicy)
+	token := s.Login(t, s.Browser(), "ada").Access
+	var reached atomic.Int64
+	handle(s, func(http.ResponseWriter, *http.Request) { reached.Add(1) })
+	for _, method := range []string{http.MethodGet, http.MethodDelete} {
+		r := request(t, s, token, method, "/music/mcp", strings.NewReader(message("tools/call")))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-Http-Method-Override", "POST")
+		wantRPC(t, method, s.Do(t, nil, r), http.StatusBadRequest, -32000, "invalid_request")
+		if a := s.Do(t, nil, request(t, s, token, method, "/music/mcp", nil)); a.Status != http.StatusOK {
+			t.Errorf("%s without a body: %d", method, a.Status)
+		}
+	}
+	if n := reached.Load(); n != 2 {
+		t.Errorf("%d reached the backend", n)
+	}
+}
+
 func TestToolThatNeedsMoreScopeNamesAllOfIt(t *testing.T) {
 	t.Parallel()
 	s := coretest.New(t, withPolicy)

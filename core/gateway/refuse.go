@@ -70,10 +70,10 @@ func (r *refusal) why() string {
 	return r.reason
 }
 
-// write answers the message of that id, nil for none, to the tenant's backend
-// of that name with the refusal: a
-// challenge where a token or more scope would help, an error otherwise. A 401
-// has the body of an OAuth error: who reads it is about to log in.
+// write answers a message for the tenant's backend of that name: with a
+// challenge where a token or more scope would help, with an error otherwise. A
+// 401 has the body of an OAuth error: who reads it is about to log in. The id is
+// the message's, nil if it is not known.
 func (r *refusal) write(w http.ResponseWriter, t *tenant.Tenant, backend string, id json.RawMessage) {
 	challenge := oauth.Challenge{ResourceMetadata: t.ResourceMetadata(backend), Scopes: r.scopes}
 	if r.scopes == nil {
