@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/sdk/abi"
 )
 
 // memory is a journal in a variable.
@@ -43,6 +45,27 @@ func TestRefreshKeepsWhatIsNotReplaced(t *testing.T) {
 	if cred.RefreshToken.Reveal() != "rt-1-abcdefgh" || !slices.Equal(cred.Scopes, []string{"read"}) ||
 		string(cred.Extra) != `{"k":1}` || cred.Account.Name != "Ada" {
 		t.Errorf("%+v", cred)
+	}
+}
+
+// RFC 6749 §6 leaves it to the upstream to send a new one.
+func TestAnswerWithoutRefreshTokenKeepsTheOldOne(t *testing.T) {
+	ends := time.Unix(1_900_000_000, 0).UTC()
+	old := upstream.Credential{RefreshToken: seal.NewSecret("old-rt"), RefreshExpiresAt: ends}
+	for what, c := range map[string]struct {
+		got  abi.Credential
+		want string
+		ends time.Time
+	}{
+		"none":                 {abi.Credential{AccessToken: "at"}, "old-rt", ends},
+		"a new one":            {abi.Credential{AccessToken: "at", RefreshToken: "new-rt", RefreshExpiresAt: 1_950_000_000}, "new-rt", time.Unix(1_950_000_000, 0).UTC()},
+		"a new one for ever":   {abi.Credential{AccessToken: "at", RefreshToken: "new-rt"}, "new-rt", time.Time{}},
+		"a new end of the old": {abi.Credential{AccessToken: "at", RefreshExpiresAt: 1_950_000_000}, "old-rt", time.Unix(1_950_000_000, 0).UTC()},
+	} {
+		cred, err := (&provider{}).merge(abi.OpRefresh, c.got, old)
+		if err != nil || cred.RefreshToken.Reveal() != c.want || !cred.RefreshExpiresAt.Equal(c.ends) {
+			t.Errorf("%s: %q until %v, %v; want %q until %v", what, cred.RefreshToken.Reveal(), cred.RefreshExpiresAt, err, c.want, c.ends)
+		}
 	}
 }
 

@@ -16,8 +16,9 @@ const (
 	// each process and grant by its own measure: logins of the same minute, and
 	// the processes that serve them, do not all come to the upstream at once.
 	maxSpread = 30 * time.Second
-	// Between two renewals where the upstream does not say how long to wait.
-	firstRest, longestRest = time.Second, 30 * time.Second
+	// Between two renewals where the upstream does not say how long to wait;
+	// limitedRest if it says that it gets too many requests.
+	firstRest, longestRest, limitedRest = time.Second, 15 * time.Second, 30 * time.Second
 	// longestWish bounds what an upstream can make us wait: its limit may be
 	// lifted, or its answer wrong.
 	longestWish = time.Hour
@@ -87,7 +88,7 @@ func (k *Keeper) setback(before *grant.Setback, lost bool, err error) *grant.Set
 	}
 	rest := min(firstRest<<min(next.Failures-1, 8), longestRest)
 	if next.Kind == upstream.RateLimited {
-		rest = longestRest
+		rest = limitedRest
 	}
 	if e, ok := errors.AsType[*upstream.Error](err); ok && e.RetryAfter > 0 {
 		rest = min(e.RetryAfter, longestWish)

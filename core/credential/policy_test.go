@@ -195,7 +195,7 @@ func TestAttemptsAtAnUpstreamThatIsDownGrowRare(t *testing.T) {
 			_, _ = k.Fresh(t.Context(), w.tenant, w.live(t))
 			time.Sleep(time.Second)
 		}
-		if n := up.Requests(); n < 20 || n > 60 {
+		if n := up.Requests(); n < 60 || n > 120 {
 			t.Errorf("%d requests in ten minutes", n)
 		}
 	})
@@ -244,7 +244,7 @@ func TestSetback(t *testing.T) {
 		}{
 			"first":                       {0, wish(upstream.Unavailable, 0), time.Second},
 			"fourth":                      {3, wish(upstream.Unavailable, 0), 8 * time.Second},
-			"hundredth":                   {99, wish(upstream.Unavailable, 0), 30 * time.Second},
+			"hundredth":                   {99, wish(upstream.Unavailable, 0), 15 * time.Second},
 			"limited":                     {0, wish(upstream.RateLimited, 0), 30 * time.Second},
 			"limited for a minute":        {5, wish(upstream.RateLimited, time.Minute), time.Minute},
 			"unavailable for two":         {0, wish(upstream.Unavailable, 2*time.Minute), 2 * time.Minute},
