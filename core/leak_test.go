@@ -231,11 +231,11 @@ func failures() []failure {
 		backendFailure("a backend that answers nothing", []int{502}, func() (*http.Response, error) { return nil, errors.New("EOF") }),
 		backendFailure("a panic on the way to the backend", []int{500}, func() (*http.Response, error) { panic("runtime error: " + canary) }),
 		backendFailure("a backend that breaks off", nil, func() (*http.Response, error) {
-			return &http.Response{StatusCode: 200, ProtoMajor: 1, Header: http.Header{"X-From-Backend": {"yes"}}, Body: broken{}, ContentLength: -1}, nil
+			return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Header: http.Header{"X-From-Backend": {"yes"}}, Body: broken{}, ContentLength: -1}, nil
 		}),
 		backendFailure("a backend that speaks for the gateway", nil, func() (*http.Response, error) {
 			return &http.Response{
-				StatusCode: 401, ProtoMajor: 1, ContentLength: -1, Body: http.NoBody,
+				StatusCode: http.StatusUnauthorized, ProtoMajor: 1, ContentLength: -1, Body: http.NoBody,
 				Header: http.Header{"Www-Authenticate": {`Bearer error="` + canary + `"`}, "Set-Cookie": {"sp_form=" + canary}, "Access-Control-Allow-Origin": {"https://" + canary}},
 			}, nil
 		}),
