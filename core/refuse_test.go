@@ -278,6 +278,9 @@ func TestCallbackBelongsToTheBrowserThatConsented(t *testing.T) {
 	if a := s.Get(t, user, callback); a.Status != http.StatusBadRequest {
 		t.Errorf("the callback twice: %d", a.Status)
 	}
+	if log := s.Audit(); strings.Count(log, `"action":"login_failed"`) != 3 || !strings.Contains(log, "another browser") {
+		t.Errorf("audit:\n%s", log)
+	}
 }
 
 func TestConsentFormBelongsToTheBrowserThatSawIt(t *testing.T) {
@@ -290,5 +293,8 @@ func TestConsentFormBelongsToTheBrowserThatSawIt(t *testing.T) {
 	a := s.PostForm(t, victim, "/music/consent", url.Values{"request": {s.Form(t, page)}, "decision": {"approve"}})
 	if a.Status != http.StatusBadRequest || strings.Contains(a.Body, "upstream-login") {
 		t.Errorf("a form from another browser: %d %s", a.Status, a.Body)
+	}
+	if log := s.Audit(); !strings.Contains(log, `"action":"authorize_refused"`) || !strings.Contains(log, "another browser") {
+		t.Errorf("audit:\n%s", log)
 	}
 }

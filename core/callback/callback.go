@@ -38,7 +38,8 @@ func (e *Endpoint) Routes() []tenant.Route {
 func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
 	s, err := e.Sessions.Take(r.Context(), w, r, t, r.URL.Query().Get("state"))
 	switch {
-	case err != nil:
+	case err != nil: // perhaps somebody else's answer: an operator sees who tries
+		e.Audit.Record(r.Context(), audit.Event{Action: audit.LoginFailed, Tenant: t.Name, Reason: err.Error()})
 		return err
 	case s.SignIn:
 		return e.signIn(w, r, t, s)

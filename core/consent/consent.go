@@ -38,10 +38,15 @@ func (e *Endpoint) Routes() []tenant.Route {
 // redirects that a form's POST starts.
 func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
 	req, target, decision, err := e.read(r, t)
-	if err != nil {
+	event := audit.Event{Tenant: t.Name}
+	if req.ClientID != "" {
+		event.Client = grant.HashClient(req.ClientID)
+	}
+	if err != nil { // perhaps a form from elsewhere: an operator sees who tries
+		event.Action, event.Reason = audit.Refused, oauth.AsError(err).Error()
+		e.Audit.Record(r.Context(), event)
 		return err
 	}
-	event := audit.Event{Tenant: t.Name, Client: grant.HashClient(req.ClientID)}
 	name := pages.Of(t)
 
 	// answer sends the browser back to the client with an error.
