@@ -10,10 +10,11 @@ import (
 const announceTime = 2 * time.Second
 
 // Remember makes the collection keep what it reads and writes for ttl, a few
-// thousand records at most, and what it found not to be there. Get, Read and the first attempt of an Update then
-// ask the driver only for what is not kept. What this process changes, and what
-// is announced to it, is never seen as it was before; anything else may be ttl
-// late. With ttl 0 nothing is kept, but deletions are announced all the same.
+// thousand records at most, and what it found not to be there. Get, Read and
+// the first attempt of an Update then ask the driver only for what is not kept.
+// What this process changes, and what is announced to it, is never seen as it
+// was before; anything else may be ttl late. With ttl 0 nothing is kept, but
+// deletions are announced all the same.
 //
 // It is called before the collection is used.
 func (c *Collection[T]) Remember(ttl time.Duration, now func() time.Time) *Collection[T] {
@@ -46,8 +47,8 @@ func (c *Collection[T]) Announce(ctx context.Context, tenant, id string) {
 	}
 }
 
-// announce is not for the caller to wait for or to fail by: the others notice
-// a little later without it. Neither does a caller that gives up stop it.
+// announce fails nobody: without it the others notice a little later. A caller
+// that gives up does not stop it.
 func (c *Collection[T]) announce(ctx context.Context, key string) {
 	if c.others == nil {
 		return
