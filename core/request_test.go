@@ -6,21 +6,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/coretest"
-	"github.com/sallyport/sallyport/core/coretest/memory"
-	"github.com/sallyport/sallyport/core/grant"
-	"github.com/sallyport/sallyport/core/oauth"
-	"github.com/sallyport/sallyport/core/seal"
-	"github.com/sallyport/sallyport/core/tenant"
-	"github.com/sallyport/sallyport/core/upstream"
-	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
 func TestRequestsAreHeldToASize(t *testing.T) {
@@ -79,38 +70,8 @@ func TestLongStateComesBackWhole(t *testing.T) {
 // slow is a server in a synctest bubble, with an access token for it.
 func slow(t *testing.T, backend http.RoundTripper) (l *coretest.Listener, token string) {
 	t.Helper()
-	keys, err := seal.NewKeyring(seal.NewKey())
-	if err != nil {
-		t.Fatal(err)
-	}
-	music := &tenant.Tenant{
-		Name: "music", Issuer: "http://localhost/music", Provider: upstreamtest.Provider{Fake: &upstreamtest.Fake{}},
-		Backend: &url.URL{Scheme: "http", Host: "backend"}, Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
-	}
-	set, err := tenant.NewSet(music)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := core.New(core.Config{Tenants: set, Store: &memory.Driver{}, Keys: keys, BackendTransport: backend})
-	if err != nil {
-		t.Fatal(err)
-	}
-	code, err := s.Grants().Create(t.Context(), music, grant.New{
-		ClientID: "c", Challenge: oauth.ChallengeOf(coretest.Verifier), Resource: music.Resource(),
-		Credential: &upstream.Credential{AccessToken: seal.NewSecret("x"), Account: upstream.Account{ID: "42"}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := s.Grants().Redeem(t.Context(), music, code, grant.Presented{ClientID: "c", Verifier: coretest.Verifier})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l = coretest.Listen()
-	server := &http.Server{Handler: s}
-	go func() { _ = server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close() })
-	return l, tokens.Access
+	b := coretest.NewBubble(t, backend, nil)
+	return coretest.Serve(t, b.Core), b.Token
 }
 
 // begin sends the beginning of a request and returns the connection.

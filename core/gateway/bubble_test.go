@@ -6,32 +6,21 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/coretest"
-	"github.com/sallyport/sallyport/core/coretest/memory"
-	"github.com/sallyport/sallyport/core/grant"
-	"github.com/sallyport/sallyport/core/oauth"
-	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
-	"github.com/sallyport/sallyport/core/upstream"
-	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
 // bubble is the real server between a client and a backend, all three joined by
 // pipes in memory, so that a synctest bubble can hold them and own their time.
 type bubble struct {
-	tenant *tenant.Tenant
-	grants *grant.Store
-	token  string
+	*coretest.Bubble
 	client *http.Client
-	store  *memory.Driver
 
 	backend http.HandlerFunc // nil: an event each every, until lasts is over
 	every   time.Duration
@@ -41,63 +30,30 @@ type bubble struct {
 
 func newBubble(t *testing.T) *bubble {
 	t.Helper()
-	keys, err := seal.NewKeyring(seal.NewKey())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bubble{store: &memory.Driver{}, every: time.Second, tenant: &tenant.Tenant{
-		Name: "music", Issuer: "http://localhost", Provider: upstreamtest.Provider{Fake: &upstreamtest.Fake{}},
-		Backend: &url.URL{Scheme: "http", Host: "backend", Path: "/mcp"}, Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
-	}}
-	b.tenant.Lifetimes.Access = 2 * time.Hour
+	b := &bubble{every: time.Second}
 	b.lasts.Store(int64(time.Hour))
-	set, err := tenant.NewSet(b.tenant)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := core.New(core.Config{Tenants: set, Store: b.store, Keys: keys, BackendTransport: serveIn(t, http.HandlerFunc(b.serve))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.grants = s.Grants()
-	code, err := b.grants.Create(t.Context(), b.tenant, grant.New{
-		ClientID: "c", Challenge: oauth.ChallengeOf(coretest.Verifier), Resource: b.tenant.Resource(),
-		Credential: &upstream.Credential{AccessToken: seal.NewSecret("x"), Account: upstream.Account{ID: "42"}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens, err := b.grants.Redeem(t.Context(), b.tenant, code, grant.Presented{ClientID: "c", Verifier: coretest.Verifier})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.token, b.client = tokens.Access, &http.Client{Transport: serveIn(t, s)}
+	b.Bubble = coretest.NewBubble(t, reach(t, http.HandlerFunc(b.serve)), func(music *tenant.Tenant) { music.Lifetimes.Access = 2 * time.Hour })
+	b.client = &http.Client{Transport: reach(t, b.Core)}
 	return b
 }
 
-// serveIn serves h with the settings of production, and returns a transport
-// that reaches it.
-func serveIn(t *testing.T, h http.Handler) http.RoundTripper {
+// reach returns a transport to a server of h.
+func reach(t *testing.T, h http.Handler) http.RoundTripper {
 	t.Helper()
-	l := coretest.Listen()
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-	go func() { _ = server.Serve(l) }()
+	l := coretest.Serve(t, h)
 	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return l.Dial() }}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		_ = server.Close()
-	})
+	t.Cleanup(transport.CloseIdleConnections)
 	return transport
 }
 
 // open starts a call and returns its answer.
 func (b *bubble) open(ctx context.Context, t *testing.T) *http.Response {
 	t.Helper()
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/mcp", strings.NewReader(message("tools/call")))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/music/mcp", strings.NewReader(message("tools/call")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Authorization", "Bearer "+b.token)
+	r.Header.Set("Authorization", "Bearer "+b.Token)
 	res, err := b.client.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -157,8 +113,8 @@ func TestStreamEndsWithItsGrantAndNotWithItsToken(t *testing.T) {
 		"its token expires":           {119 * time.Minute, func(*testing.T, *bubble) {}, time.Hour},
 		"it lasts as long as a token": {0, func(_ *testing.T, b *bubble) { b.lasts.Store(int64(9 * time.Hour)) }, 2 * time.Hour},
 		"the grant is ended":          {0, endAll, event},
-		"the store is down":           {0, func(_ *testing.T, b *bubble) { b.store.Fail(func(string, string) error { return errors.New("down") }) }, time.Hour},
-		"it is ended, the store down": {0, func(t *testing.T, b *bubble) { endAll(t, b); b.store.Fail(downFor(5 * time.Minute)) }, event + 5*time.Minute},
+		"the store is down":           {0, func(_ *testing.T, b *bubble) { b.Store.Fail(func(string, string) error { return errors.New("down") }) }, time.Hour},
+		"it is ended, the store down": {0, func(t *testing.T, b *bubble) { endAll(t, b); b.Store.Fail(downFor(5 * time.Minute)) }, event + 5*time.Minute},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -192,7 +148,7 @@ func TestStreamEndsWithItsGrantAndNotWithItsToken(t *testing.T) {
 
 func endAll(t *testing.T, b *bubble) {
 	t.Helper()
-	if n, err := b.grants.DeleteAll(t.Context(), "music"); n != 1 || err != nil {
+	if n, err := b.Core.Grants().DeleteAll(t.Context(), "music"); n != 1 || err != nil {
 		t.Errorf("ended %d, %v", n, err)
 	}
 }
