@@ -96,7 +96,7 @@ func (f *fleet) kill(ctx context.Context, rng *rand.Rand) error {
 
 // client returns an HTTP client for which f.front is a replica by chance, a
 // connection each.
-func (f *fleet) client(rng *rand.Rand) *http.Client {
+func (f *fleet) client() *http.Client {
 	return &http.Client{Timeout: 70 * time.Second, Transport: &http.Transport{
 		MaxIdleConnsPerHost: 1,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -104,7 +104,7 @@ func (f *fleet) client(rng *rand.Rand) *http.Client {
 				return (&net.Dialer{}).DialContext(ctx, network, address)
 			}
 			var err error
-			for _, i := range rng.Perm(len(f.replicas)) { // as a load balancer does with one that is down
+			for _, i := range rand.Perm(len(f.replicas)) { // as a load balancer does with one that is down
 				var conn net.Conn
 				if conn, err = (&net.Dialer{}).DialContext(ctx, network, f.replicas[i].site.front); err == nil {
 					return conn, nil

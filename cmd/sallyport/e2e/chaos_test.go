@@ -151,7 +151,7 @@ func startBare(t *testing.T, whose func(context.Context, string) (string, bool))
 // logIn logs everybody in, before the storm.
 func (a *arena) logIn(ctx context.Context, t *testing.T) {
 	t.Helper()
-	client := a.client(a.rng)
+	client := a.client()
 	for url, users := range map[string]int{cruelURL: cruelUsers, oidcURL: oidcUsers} {
 		id, err := registerAt(ctx, client, url)
 		if err != nil {
@@ -177,8 +177,7 @@ func (a *arena) logIn(ctx context.Context, t *testing.T) {
 }
 
 func (a *arena) newCopy(url, user, clientID string) *copyOf {
-	rng := rand.New(rand.NewPCG(a.rng.Uint64(), 2))
-	return &copyOf{url: url, user: user, clientID: clientID, client: a.client(rng), tally: a.tally, rng: rng}
+	return &copyOf{url: url, user: user, clientID: clientID, client: a.client(), tally: a.tally}
 }
 
 // round moves the clock so far that every upstream token has ended, and has all

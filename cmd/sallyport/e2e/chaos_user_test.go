@@ -30,7 +30,6 @@ type copyOf struct {
 	access, refresh     string
 	client              *http.Client
 	tally               *tally
-	rng                 *rand.Rand
 }
 
 // tally counts what clients met.
