@@ -46,7 +46,8 @@ type address struct {
 }
 
 // parse reads a store URL. It takes the URL apart by hand, because url.Parse
-// knows one host only and quotes what it cannot read, passwords included.
+// knows one host only and quotes what it cannot read, passwords included. Its
+// errors quote nothing: in a URL with a mistake, any part may be the password.
 func parse(text string) (address, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	transport, kind, _ := strings.Cut(scheme, "+")
@@ -56,7 +57,7 @@ func parse(text string) (address, error) {
 	end := strings.IndexAny(rest+"/", "/?#")
 	authority, rest := rest[:end], rest[end:]
 	if strings.ContainsAny(rest, "@#") {
-		// Most likely a password with a bare slash: nothing here may be quoted.
+		// Most likely a password with a bare slash.
 		return address{}, errors.New("user and password should have characters other than letters, digits, '-', '.', '_' and '~' percent-encoded")
 	}
 	o := newOptions(transport == "rediss", kind == "cluster")
@@ -200,7 +201,7 @@ func parsePath(o *redis.UniversalOptions, path, kind string) error {
 func parseDB(o *redis.UniversalOptions, text string) error {
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return fmt.Errorf("the database should be a number such as 0, not %q", text)
+		return errors.New("the database should be a number such as 0")
 	}
 	o.DB = int(n)
 	return nil
@@ -224,7 +225,7 @@ func (a *address) set(name, value, kind string) error {
 	switch {
 	case name == "prefix":
 		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return fmt.Errorf("prefix should be printable ASCII without spaces, not %q", value)
+			return errors.New("prefix should be printable ASCII without spaces")
 		}
 		a.prefix = value
 	case name == "db":
@@ -232,13 +233,13 @@ func (a *address) set(name, value, kind string) error {
 	case name == "replicas":
 		n, err := strconv.ParseUint(value, 10, 4)
 		if err != nil {
-			return fmt.Errorf("replicas should be a number such as 1, not %q", value)
+			return errors.New("replicas should be a number such as 1")
 		}
 		a.replicas = int(n)
 	case name == "sentinel_auth" && kind == "sentinel":
 		same, err := strconv.ParseBool(value)
 		if err != nil {
-			return fmt.Errorf("sentinel_auth should be true or false, not %q", value)
+			return errors.New("sentinel_auth should be true or false")
 		}
 		if same {
 			a.options.SentinelUsername, a.options.SentinelPassword = a.options.Username, a.options.Password
@@ -250,7 +251,7 @@ func (a *address) set(name, value, kind string) error {
 	case name == "key":
 		a.key = value
 	default:
-		return fmt.Errorf("parameter %q is not known; prefix, db, replicas, ca, cert, key and, for redis+sentinel, sentinel_auth are", name)
+		return errors.New("a parameter is not known; prefix, db, replicas, ca, cert, key and, for redis+sentinel, sentinel_auth are")
 	}
 	return nil
 }

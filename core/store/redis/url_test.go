@@ -55,11 +55,12 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Whatever the address, no error quotes the password.
+// Whatever the address, no error quotes the password, wherever a mistake put it.
 func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"redis://user:s3cret@h", "redis+sentinel://u:s3cret@h1:1,h2/m?sentinel_auth=true", "rediss+cluster://:s3cret@[::1]:7000?prefix=x",
 		"redis://s3cret%zz@h", "redis://a:s3cret@h?replicas=1&db=2", "rediss://h?ca=/x&cert=/y&key=/z", "://s3cret",
+		"redis://us//er:s3cret", "redis://h?s3cret", "redis://h?db=s3cret", "redis://h?prefix=s3cret%20",
 	} {
 		f.Add(text)
 	}
@@ -68,8 +69,7 @@ func FuzzParse(f *testing.F) {
 		if err == nil && (len(a.options.Addrs) == 0 || a.options.Addrs[0] == "") {
 			t.Errorf("%q has no address", text)
 		}
-		before, _, _ := strings.Cut(text, "@")
-		if _, secret, ok := strings.Cut(before, "s3cret"); err != nil && ok && secret == "" {
+		if err != nil {
 			noSecret(t, err)
 		}
 	})
@@ -89,9 +89,9 @@ func TestParseErrors(t *testing.T) {
 		{"redis://::1", "host:port"},
 		{"redis+cluster://h1,,h2", "host:port"},
 		{"redis://h1,h2", "single host"},
-		{"redis://h/x", `not "x"`},
-		{"redis://h/-1", `not "-1"`},
-		{"redis://h?db=x", `not "x"`},
+		{"redis://h/x", "a number"},
+		{"redis://h/-1", "a number"},
+		{"redis://h?db=x", "a number"},
 		{"redis+sentinel://h", "name of the master"},
 		{"redis+sentinel://h/a/b", "name of the master"},
 		{"redis+cluster://h/1", "no database but 0"},
@@ -100,8 +100,8 @@ func TestParseErrors(t *testing.T) {
 		{"redis+cluster://h?cert=/c.pem&key=/k.pem", "should start with rediss"},
 		{"rediss://h?cert=/c.pem", "go together"},
 		{"rediss+sentinel://h/m?key=/k.pem", "go together"},
-		{"redis://h?prefx=x", `"prefx" is not known`},
-		{"redis://h?sentinel_auth=true", `"sentinel_auth" is not known`},
+		{"redis://h?prefx=x", "is not known; prefix, db"},
+		{"redis://h?sentinel_auth=true", "is not known; prefix, db"},
 		{"redis+sentinel://h/m?sentinel_auth=perhaps", "true or false"},
 		{"redis://h?prefix=a%20b", "without spaces"},
 		{"redis://h?a;b", "name=value"},
@@ -113,7 +113,7 @@ func TestParseErrors(t *testing.T) {
 		{"redis://user:a?s3cret=1@h", "percent-encoded"},
 		{"redis://user:a#s3cret@h", "percent-encoded"},
 		{"redis://user:a@b/s3cret@h", "percent-encoded"},
-		{"redis://user:s3cret@h?db=x", `not "x"`},
+		{"redis://user:s3cret@h?db=x", "a number"},
 		{"http://user:s3cret@h", "should start with redis://"},
 	} {
 		t.Run(c.url, func(t *testing.T) {
