@@ -108,7 +108,7 @@ func (s *Store) Renew(ctx context.Context, t *tenant.Tenant, l *Live, holder str
 	}
 	renewed, err := s.change(ctx, t, l, held(holder, func(r *Record) error {
 		r.Credential, r.Journal, r.Lease, r.Setback = sealed, nil, nil, nil
-		r.Renewed = s.now()
+		r.Renewed = s.stamp()
 		return nil
 	}))
 	if err == nil {
