@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -85,6 +86,61 @@ func BenchmarkStreams(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestSlowReadersHoldNoMemory has clients that read a byte and then nothing of
+// streams that offer megabytes, over real sockets. What no client reads stays
+// with the backend and in the kernel's buffers. It runs alone: it weighs the
+// whole process.
+func TestSlowReadersHoldNoMemory(t *testing.T) {
+	const streams, most = 50, 128 << 10
+	s := coretest.New(t)
+	token := s.Login(t, s.Browser(), "ada").Access
+	var sent atomic.Int64
+	piece := []byte("data: " + strings.Repeat("x", 1<<20) + "\n\n")
+	flood := make(chan struct{})
+	handle(s, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "data: first\n\n")
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-flood:
+		case <-r.Context().Done():
+		}
+		for range 64 {
+			n, err := w.Write(piece)
+			sent.Add(int64(n))
+			if err != nil {
+				return
+			}
+		}
+	})
+	client := &http.Client{Transport: &http.Transport{ReadBufferSize: 1 << 10}}
+	for range streams {
+		r := request(t, s, token, http.MethodGet, "/music/mcp", nil)
+		res, err := client.Do(r)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatal(res, err)
+		}
+		t.Cleanup(func() { _ = res.Body.Close() })
+		if _, err := io.ReadFull(res.Body, make([]byte, len("data: first\n\n"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	silent := held()
+	close(flood)
+	// Until everybody is stuck.
+	for last, same := int64(-1), 0; same < 10; time.Sleep(50 * time.Millisecond) {
+		if now := sent.Load(); now != last {
+			last, same = now, 0
+		} else {
+			same++
+		}
+	}
+	each := (held() - silent) / streams
+	t.Logf("%d streams that nobody reads hold %d bytes each more than silent ones; the backend got rid of %d bytes each, of 64 MiB", streams, each, sent.Load()/streams)
+	if each > most {
+		t.Errorf("a stream that nobody reads holds %d bytes more than a silent one, want at most %d", each, most)
 	}
 }
 
