@@ -45,6 +45,7 @@ const patience = 30 * time.Second
 //	                               answer is on stdout, and all that the server answered is
 //	                               in the file answers. The URL's host has to be localhost:80
 //	refresh                        the client that stayed refreshes its tokens and calls the tool
+//	whoami                         the client that stayed calls the tool
 //	upstream ID SECRET CALLBACK    start the demo's upstream, with that one app, and its MCP server
 //	http METHOD URL STATUS [NAME: VALUE]…
 //	                               ask the server, whatever the URL's host, as a proxy would
@@ -105,7 +106,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "serve": cmdServe, "sigterm": cmdSigterm,
 			"http": cmdHTTP, "closed": cmdClosed, "head": cmdHead,
-			"sighup": cmdSighup, "logged": cmdLogged, "login": cmdLogin, "refresh": cmdRefresh, "upstream": cmdUpstream,
+			"sighup": cmdSighup, "logged": cmdLogged, "login": cmdLogin, "refresh": cmdRefresh, "whoami": cmdWhoami, "upstream": cmdUpstream,
 		},
 	})
 }

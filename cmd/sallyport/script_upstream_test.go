@@ -134,6 +134,14 @@ func cmdRefresh(ts *testscript.TestScript, neg bool, args []string) {
 	whoami(ctx, ts, s.client)
 }
 
+func cmdWhoami(ts *testscript.TestScript, neg bool, args []string) {
+	s, _ := ts.Value(serverKey{}).(*server)
+	usage(ts, neg, len(args) == 0 && s.client != nil, "whoami, after login -stay")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	whoami(ctx, ts, s.client)
+}
+
 // recorder writes down what one host answers, as it came.
 type recorder struct {
 	next http.RoundTripper
