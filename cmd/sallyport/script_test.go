@@ -182,6 +182,7 @@ func cmdServe(ts *testscript.TestScript, neg bool, args []string) {
 		if s.process != nil {
 			_ = s.process.Process.Kill()
 			<-s.done
+			s.process = nil // there may be one of these for an earlier server
 		}
 	})
 	select {

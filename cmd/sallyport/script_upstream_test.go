@@ -59,7 +59,8 @@ func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
 func cmdUpstream(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 3, "upstream ID SECRET CALLBACK")
 	up := httptest.NewServer(demo.NewUpstream(demo.UpstreamConfig{
-		Apps: []demo.App{{ID: args[0], Secret: args[1], Name: "Sallyport", RedirectURI: args[2]}},
+		TokenLifetime: time.Hour, // nothing but the story renews
+		Apps:          []demo.App{{ID: args[0], Secret: args[1], Name: "Sallyport", RedirectURI: args[2]}},
 	}))
 	ts.Defer(up.Close)
 	backend := httptest.NewServer(demo.NewBackend(up.URL, nil))
