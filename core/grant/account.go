@@ -1,7 +1,6 @@
 package grant
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -121,7 +120,7 @@ func (s *Store) OfAccount(ctx context.Context, t *tenant.Tenant, subject string)
 	if err != nil {
 		return nil, false, err
 	}
-	slices.SortStableFunc(grants, func(a, b Summary) int { return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(a.ID, b.ID)) })
+	slices.Reverse(grants) // a login adds to the end of the index
 	if len(ended) > 0 {
 		_, _ = s.accounts.Update(ctx, t.Name, at, func(a *account) (time.Duration, error) { // if it fails, next time
 			switch {
