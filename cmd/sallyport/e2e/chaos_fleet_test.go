@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 	"github.com/sallyport/sallyport/core/seal"
 )
 
@@ -42,7 +43,7 @@ func startFleet(ctx context.Context, t *testing.T, w *world, n int, store string
 	f.moveTo(0)
 	key := seal.NewKey()
 	for range n {
-		g := prepareGateway(t, w, site{front: freeAddress(t), operator: freeAddress(t)}, store, key, tenants...)
+		g := prepareGateway(t, w, site{front: loopback.Free(t), operator: loopback.Free(t)}, store, key, tenants...)
 		g.url, g.environ = "http://localhost/{tenant}", append([]string{"FAULT_CLOCK=" + f.clock}, unlimited...)
 		if err := g.start(ctx); err != nil {
 			t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 )
 
 // TestConformanceThroughTheGateway has the conformance tool judge the Go SDK's
@@ -63,7 +64,7 @@ func TestConformanceThroughTheGateway(t *testing.T) {
 func startReference(t *testing.T, bin string, flags ...string) string {
 	t.Helper()
 	for range 3 { // the port was free; for a moment somebody else may have it
-		address := freeAddress(t)
+		address := loopback.Free(t)
 		cmd := exec.Command(bin, append(flags, "-http="+address)...)
 		var said output
 		cmd.Stdout, cmd.Stderr = &said, &said

@@ -18,6 +18,7 @@ import (
 	"text/template"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 	"github.com/sallyport/sallyport/core/seal"
 )
 
@@ -74,7 +75,7 @@ func buildJudged(t *testing.T) *gateway {
 	g := &gateway{t: t, dir: dir, world: &world{bin: filepath.Join(dir, "sallyport")}}
 	run(t, "go", "build", "-o", g.world.bin, "..")
 	run(t, g.world.bin, "plugin", "build", "-o", g.pluginDir(), "../../../providers/oauth2")
-	g.site = site{front: freeAddress(t), operator: freeAddress(t)}
+	g.site = site{front: loopback.Free(t), operator: loopback.Free(t)}
 	return g
 }
 
@@ -166,7 +167,7 @@ type check struct {
 func conformance(ctx context.Context, t *testing.T, issuer, revision string) []check {
 	t.Helper()
 	results := t.TempDir()
-	_, port, err := net.SplitHostPort(freeAddress(t))
+	_, port, err := net.SplitHostPort(loopback.Free(t))
 	if err != nil {
 		t.Fatal(err)
 	}

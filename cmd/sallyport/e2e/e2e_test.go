@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
 
@@ -101,7 +101,7 @@ func newWorld(t *testing.T, stories int) *world {
 	const providers = "../../../providers/"
 	run(t, w.bin, "plugin", "build", "-o", w.plugins, providers+"github", providers+"oauth2", providers+"oidc", providers+"slack")
 	for i := range stories {
-		w.sites = append(w.sites, site{front: freeAddress(t), operator: freeAddress(t), app: "app-" + strconv.Itoa(i)})
+		w.sites = append(w.sites, site{front: loopback.Free(t), operator: loopback.Free(t), app: "app-" + strconv.Itoa(i)})
 	}
 	w.upstream = startEmulate(t, "github", seed(w.sites))
 	w.user = lookUp(t, w.upstream, "hopper")
@@ -182,17 +182,6 @@ func run(t *testing.T, name string, args ...string) {
 	if out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
-}
-
-// freeAddress returns a loopback address that was free a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // copyFile copies a file that appears whole or not at all.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
@@ -75,7 +76,7 @@ func newKilled(t *testing.T, w *world, store string) *killed {
 	k := &killed{fleet: &fleet{t: t, clock: filepath.Join(t.TempDir(), "clock")}}
 	k.moveTo(0)
 	k.up = startCruel(t, 0, k.now)
-	g := prepareGateway(t, w, site{front: freeAddress(t), operator: freeAddress(t)}, store, seal.NewKey(), k.up.tenant(t))
+	g := prepareGateway(t, w, site{front: loopback.Free(t), operator: loopback.Free(t)}, store, seal.NewKey(), k.up.tenant(t))
 	k.replicas = []*gateway{g}
 	k.environ("")
 	if err := g.start(ctx); err != nil {

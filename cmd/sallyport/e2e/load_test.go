@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
@@ -85,7 +86,7 @@ func median[T float64 | time.Duration](all []T) T {
 // loadedGateway starts a Sallyport and logs somebody in.
 func loadedGateway(ctx context.Context, t *testing.T, w *world, store, ttl, backend string) (*gateway, string) {
 	t.Helper()
-	s := site{front: freeAddress(t), operator: freeAddress(t)}
+	s := site{front: loopback.Free(t), operator: loopback.Free(t)}
 	const name = "load"
 	up := httptest.NewServer(demo.NewUpstream(demo.UpstreamConfig{TokenLifetime: time.Hour, Apps: []demo.App{
 		{ID: name, Secret: secret, Name: "Sallyport", RedirectURI: s.callback(name)},
@@ -129,7 +130,7 @@ func startLoad(ctx context.Context, t *testing.T, tool string, args ...string) s
 // startNginxProxy starts nginx before a backend and returns its address.
 func startNginxProxy(ctx context.Context, t *testing.T, backend string) string {
 	t.Helper()
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), loopback.Free(t)
 	config := fmt.Sprintf(`worker_processes auto; pid %[1]s/pid; error_log stderr; daemon off;
 events { worker_connections 1024; }
 http {

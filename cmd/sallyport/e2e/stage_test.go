@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/cmd/sallyport/internal/demo"
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 	"github.com/sallyport/sallyport/core/seal"
 )
 
@@ -37,13 +38,13 @@ type stage struct {
 // its front, and where its MCP server is.
 func newStage(ctx context.Context, t *testing.T, w *world, place func(*stage) (tenantURL string, what tenant)) *stage {
 	t.Helper()
-	s := &stage{proxy: freeAddress(t)}
+	s := &stage{proxy: loopback.Free(t)}
 	s.makeTLS(t)
 	upstream := httptest.NewUnstartedServer(nil)
 	api := "http://" + upstream.Listener.Addr().String()
 	s.server = startTools(t, api)
 
-	at := site{front: freeAddress(t), operator: freeAddress(t), app: tools}
+	at := site{front: loopback.Free(t), operator: loopback.Free(t), app: tools}
 	url, what := place(s)
 	redirect := at.callback(tools)
 	if url != "" {

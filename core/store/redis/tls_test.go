@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 	"github.com/sallyport/sallyport/core/store/storetest"
 )
 
@@ -111,20 +112,12 @@ func listenTLS(t *testing.T, server, password string) string {
 	t.Helper()
 	c := redis.NewClient(&redis.Options{Addr: server, Password: password, Protocol: 2})
 	defer c.Close()
-	var err error
-	for range 5 { // another process may take the free port first
-		l, listenErr := net.Listen("tcp", "127.0.0.1:0")
-		if listenErr != nil {
-			t.Fatal(listenErr)
-		}
-		l.Close()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		if err = c.ConfigSet(t.Context(), "tls-port", port).Err(); err == nil {
-			return l.Addr().String()
-		}
+	addr := loopback.Free(t)
+	_, port, _ := net.SplitHostPort(addr)
+	if err := c.ConfigSet(t.Context(), "tls-port", port).Err(); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal(err)
-	return ""
+	return addr
 }
 
 // newCertificate makes a certificate for 127.0.0.1 and ::1 that vouches for

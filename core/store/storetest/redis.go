@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sallyport/sallyport/core/coretest/loopback"
 )
 
 // Redis is a real server for a test. It listens on a free port of 127.0.0.1
@@ -47,16 +49,12 @@ func (p Program) Start(t testing.TB, settings ...string) *Redis {
 func (p Program) start(t testing.TB, args ...string) *Redis {
 	t.Helper()
 	r := &Redis{t: t, program: p, args: append(args, "--bind", "127.0.0.1", "-::1", "--dir", t.TempDir())}
+	r.Addr = loopback.Free(t)
 	t.Cleanup(r.Stop)
-	// Another process may take the free port before the server does.
-	for range 5 {
-		r.Addr = freeAddr(t)
-		if r.run() {
-			return r
-		}
+	if !r.run() {
+		t.Fatalf("%s does not start:\n%s", p.Name, r.out.String())
 	}
-	t.Fatalf("%s does not start:\n%s", p.Name, r.out.String())
-	return nil
+	return r
 }
 
 // Start starts a stopped server again, on the same port and with the same
@@ -154,25 +152,6 @@ func exchange(conn net.Conn, command string) string {
 		return err.Error()
 	}
 	return string(reply[:n])
-}
-
-// freeAddr finds a free port, of which the one 10,000 above is free as well:
-// there a cluster's bus listens.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		addr, _ := l.Addr().(*net.TCPAddr)
-		bus, err := net.ListenTCP("tcp", &net.TCPAddr{IP: addr.IP, Port: addr.Port + 10_000})
-		if err == nil {
-			bus.Close()
-			return addr.String()
-		}
-	}
 }
 
 // output collects what a process prints, to be shown if it fails.
