@@ -187,7 +187,9 @@ func conformance(ctx context.Context, t *testing.T, issuer, revision string) []c
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := status(ctx, back.String()); got != http.StatusOK {
+	// The tool prints its URL before it listens, and we may be faster.
+	var got int
+	if !until(ctx, nil, func() bool { got = status(ctx, back.String()); return got != 0 }) || got != http.StatusOK {
 		t.Fatalf("the tool's callback: expected 200, got %d", got)
 	}
 	rest, err := io.ReadAll(tool.out)
