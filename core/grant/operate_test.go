@@ -128,3 +128,14 @@ func TestScanEndsWithItsFirstError(t *testing.T) {
 		t.Error("something ended")
 	}
 }
+
+// An operator hands ids to commands.
+func TestNoGrantIsNamedLikeAFlag(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	for range 500 {
+		if id := h.loginAs(t, "ada", "a").Grant.ID; id[0] == '-' {
+			t.Fatalf("a grant's id is %s", id)
+		}
+	}
+}

@@ -49,6 +49,7 @@ type New struct {
 func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code string, err error) {
 	var tok token
 	rand.Read(tok.grant[:])
+	tok.grant[0] &^= 0x80 // its id begins with a letter, and no command takes it for a flag
 	rand.Read(tok.secret[:])
 	now := s.stamp()
 	tok.expires = now.Add(t.Lifetimes.Code)
