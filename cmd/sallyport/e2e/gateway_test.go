@@ -149,38 +149,30 @@ func (g *gateway) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
-		ready, err := g.run(ctx, file)
-		if ready || err != nil {
-			return err
-		}
-		// Its ports were free; for a moment somebody else may have one.
-		if said := g.out.String(); !strings.Contains(said, "in use") || ctx.Err() != nil {
-			return errors.New("sallyport does not start")
-		}
-		g.out.reset()
-	}
+	return g.run(ctx, file)
 }
 
-// run starts the process and tells whether it came to be ready.
-func (g *gateway) run(ctx context.Context, file string) (bool, error) {
+// run starts the process on a config and waits until it says that it is ready.
+func (g *gateway) run(ctx context.Context, file string) error {
 	g.cmd = exec.Command(g.world.bin, "serve", "-c", file)
 	g.cmd.Env = append([]string{}, g.environ...) // not nil, which is the environment outside
 	g.cmd.Stdout, g.cmd.Stderr = &g.out, &g.out
 	if err := g.cmd.Start(); err != nil {
 		g.cmd = nil
-		return false, err
+		return err
 	}
 	g.done = make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) {
 		_ = cmd.Wait() // stop looks at the exit code
 		close(done)
 	}(g.cmd, g.done)
-	ready := until(ctx, g.done, func() bool { return status(ctx, g.readyz()) == http.StatusOK })
-	if !ready && ctx.Err() == nil {
+	if until(ctx, g.done, func() bool { return status(ctx, g.readyz()) == http.StatusOK }) {
+		return nil
+	}
+	if ctx.Err() == nil {
 		g.cmd = nil // it has ended
 	}
-	return ready, nil
+	return errors.New("sallyport does not start")
 }
 
 // stop ends the process as an init system would, which it has to survive with
@@ -247,10 +239,4 @@ func (o *output) String() string {
 func (o *output) tail() string {
 	s := o.String()
 	return s[max(0, len(s)-16<<10):]
-}
-
-func (o *output) reset() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.buf.Reset()
 }

@@ -68,14 +68,9 @@ func (r *Redis) Start() {
 
 // Freeze stops the process without ending it: connections stay open and
 // nothing is answered, as on a machine that hangs.
-func (r *Redis) Freeze() { r.signal(syscall.SIGSTOP) }
-
-// Thaw lets a frozen server go on.
-func (r *Redis) Thaw() { r.signal(syscall.SIGCONT) }
-
-func (r *Redis) signal(s syscall.Signal) {
+func (r *Redis) Freeze() {
 	r.t.Helper()
-	if err := r.cmd.Process.Signal(s); err != nil {
+	if err := r.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		r.t.Fatal(err)
 	}
 }
