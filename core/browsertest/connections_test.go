@@ -198,7 +198,7 @@ func testReloadAndBack(t *testing.T, w *world, b *tab) {
 	b.enters(w)
 	get(b, chromedp.Reload())
 	b.sees(end)
-	js[*int](b, `document.querySelectorAll('button[name="end"]')[1].click()`) // the older one
+	b.click(`li:last-child ` + end) // the older one
 	b.notes("The connection has ended.")
 	get(b, chromedp.Reload()) // asks no question, since it repeats no POST
 	b.sees(signOut)

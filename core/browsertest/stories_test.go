@@ -185,9 +185,9 @@ func testBack(t *testing.T, w *world, b *tab) {
 	w.connected(t, c)
 }
 
-// back presses the back button. What comes may be a page from memory, which
-// fires no load event.
-func (b *tab) back() { b.t.Helper(); js[*int](b, `history.back()`) }
+// back presses the browser's button and waits for the page. A script's
+// history.back would leave the page that has to answer for it.
+func (b *tab) back() { b.t.Helper(); get(b, chromedp.NavigateBack()) }
 
 func testBackAfterLogin(t *testing.T, w *world, b *tab) {
 	c := w.connect(t, "/callback")
