@@ -21,8 +21,8 @@ import (
 func loginDocs(b testing.TB) [][]byte {
 	b.Helper()
 	steps := []step{
-		{abi.Step{Status: 200, Headers: []abi.Header{{"content-type", "application/json"}}}, []byte(`{"access_token":"at-1-abcdefgh","refresh_token":"rt-1","token_type":"bearer"}`)},
-		{abi.Step{Status: 200, Headers: []abi.Header{{"content-type", "application/json"}}}, []byte(`{"id":"42","name":"Ada","bio":"` + strings.Repeat("x", 1500) + `"}`)},
+		{abi.Step{Status: 200, Headers: []abi.Header{{"content-type", "application/json"}}}, []byte(`{"access_token":"at-1-abcdefgh","refresh_token":"rt-1","token_type":"bearer"}`), true},
+		{abi.Step{Status: 200, Headers: []abi.Header{{"content-type", "application/json"}}}, []byte(`{"id":"42","name":"Ada","bio":"` + strings.Repeat("x", 1500) + `"}`), false},
 	}
 	var docs [][]byte
 	for n := range 3 {

@@ -149,16 +149,18 @@ func (c *conversation) answer(ctx context.Context, out abi.Output, body []byte) 
 		digest = RequestDigest(out.Request, body)
 	}
 	if len(c.replay) > 0 {
-		if c.replay[0].RequestSHA256 != digest {
+		s := c.replay[0]
+		if s.RequestSHA256 != digest {
 			return step{}, c.bug(fmt.Sprintf("replay mismatch: step %d is not the request that was performed", len(c.steps)+1))
 		}
-		return c.replay[0], nil
+		s.acts = out.Request != nil && acts(out.Request)
+		return s, nil
 	}
 	if out.Request == nil {
 		return step{Step: abi.Step{Headers: []abi.Header{}}}, c.wait(ctx, time.Duration(min(out.WaitMS, 1<<40))*time.Millisecond)
 	}
 	s, err := c.perform(ctx, out.Request, body)
-	s.RequestSHA256 = digest
+	s.RequestSHA256, s.acts = digest, acts(out.Request)
 	return s, err
 }
 

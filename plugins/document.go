@@ -19,6 +19,7 @@ const maxInput = 1 << 20
 type step struct {
 	abi.Step
 	Body []byte `json:"body"`
+	acts bool   // the request did; see acts
 }
 
 // encodeInput writes the input document.

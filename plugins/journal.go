@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/sallyport/sallyport/core/upstream"
@@ -61,18 +62,23 @@ func (c *conversation) resume() {
 	c.now, c.seed, c.replay = time.UnixMilli(j.Now), [32]byte(seed), j.Steps
 }
 
-// save keeps the answers so far, before the provider sees the newest.
+// save keeps the answers so far, before the provider sees the newest. Those
+// before the first request that acts, a discovery above all, are asked for
+// again instead: a journal means that the refresh token has been answered for.
+// If a process dies without one, the token may be spent.
 func (k *keeper) save(ctx context.Context, c *conversation) error {
 	if k == nil {
 		return nil
 	}
 	var text []byte
-	if len(c.steps) > 0 {
+	if slices.ContainsFunc(c.steps, func(s step) bool { return s.acts }) {
 		var err error
 		text, err = json.Marshal(journal{journalVersion, k.subject, c.now.UnixMilli(), hex.EncodeToString(c.seed[:]), c.steps})
 		if err != nil {
 			return err
 		}
+	} else if len(k.journal.Load()) == 0 {
+		return nil
 	}
 	return k.journal.Keep(ctx, text)
 }

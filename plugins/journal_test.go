@@ -107,6 +107,32 @@ func TestWholeJournalNeedsNoRequest(t *testing.T) {
 	}
 }
 
+// If the process dies while the token request is on its way, nobody may take
+// what was discovered before for its answer.
+func TestJournalBeginsWithTheAnswerToTheTokenRequest(t *testing.T) {
+	r := newRig(t)
+	var j memory
+	r.fail["/token"] = 1
+	if _, err := refresh(t, r.bind(t, "discover"), &j); upstream.KindOf(err) != upstream.Unavailable || j.kept != nil {
+		t.Fatalf("%v, journal %s", err, j.kept)
+	}
+	r.say["/user"] = 503 // the token and what was before it are kept
+	if _, err := refresh(t, r.bind(t, "discover"), &j); upstream.KindOf(err) != upstream.Unavailable || j.kept == nil {
+		t.Fatalf("%v, journal %s", err, j.kept)
+	}
+	cred, err := refresh(t, r.bind(t, "discover"), &j)
+	if err != nil || cred.AccessToken.Reveal() != "at-4-abcdefgh" {
+		t.Fatalf("%v, %+v", err, cred)
+	}
+	if got := r.requests(); len(got) != 6 || !strings.HasPrefix(got[5], "GET /user") {
+		t.Errorf("requests %q", got)
+	}
+	r.upstream.Close()
+	if again, err := refresh(t, r.bind(t, "discover"), &j); err != nil || !again.AccessToken.Equal("at-4-abcdefgh") {
+		t.Errorf("from the whole journal: %v", err)
+	}
+}
+
 func TestReplayMismatchIsABug(t *testing.T) {
 	r := newRig(t)
 	var j memory

@@ -84,7 +84,9 @@ type RefreshRequest struct {
 type Journal interface {
 	// Load returns what an earlier attempt kept, or nil.
 	Load() []byte
-	// Keep replaces what is kept. The conversation stops if it fails.
+	// Keep replaces what is kept. The conversation stops if it fails. Answers
+	// that nothing was spent for are not kept alone: whoever finds a journal
+	// takes it that the refresh token has been answered for.
 	Keep(ctx context.Context, answers []byte) error
 }
 

@@ -208,6 +208,10 @@ func misbehave(d *input) (tree.Value, string) {
 		if len(d.steps) == 0 {
 			return object("wait_ms", 1), ""
 		}
+	case "discover":
+		if len(d.steps) == 0 {
+			return request("GET", d.base+"/discovery", tree.Value{}, "")
+		}
 	case "endless":
 		return request("GET", d.base+"/user", tree.Value{}, "")
 	}
@@ -236,7 +240,7 @@ func request(method, url string, auth tree.Value, body string, headers ...string
 // login is the ordinary exchange or refresh: a token, then the user.
 func login(d *input) (tree.Value, string) {
 	steps := d.steps
-	if d.mode == "wait" {
+	if d.mode == "wait" || d.mode == "discover" {
 		steps = steps[1:]
 	}
 	if len(steps) == 0 {
