@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -63,37 +62,26 @@ func TestConformanceThroughTheGateway(t *testing.T) {
 // startReference starts the reference server and returns its endpoint.
 func startReference(t *testing.T, bin string, flags ...string) string {
 	t.Helper()
-	for range 3 { // the port was free; for a moment somebody else may have it
-		address := loopback.Free(t)
-		cmd := exec.Command(bin, append(flags, "-http="+address)...)
-		var said output
-		cmd.Stdout, cmd.Stderr = &said, &said
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan struct{})
-		go func() {
-			_ = cmd.Wait() // it is killed
-			close(ended)
-		}()
-		ready := until(t.Context(), ended, func() bool {
-			conn, err := net.Dial("tcp", address)
-			if err == nil {
-				_ = conn.Close()
-			}
-			return err == nil
-		})
-		if ready {
-			t.Cleanup(func() {
-				_ = cmd.Process.Kill()
-				<-ended
-			})
-			return "http://" + address + "/mcp"
-		}
-		t.Logf("the reference server: %s", said.String())
+	address := loopback.Free(t)
+	cmd := exec.Command(bin, append(flags, "-http="+address)...)
+	said := newOutput(t)
+	cmd.Stdout, cmd.Stderr = said.File, said.File
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("the reference server does not start")
-	return ""
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // it is killed
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // fails only if it has ended by itself
+		<-ended
+	})
+	if !until(t.Context(), ended, listens(address)) {
+		t.Fatalf("the reference server does not listen:\n%s", said.tail())
+	}
+	return "http://" + address + "/mcp"
 }
 
 // shim stands before Sallyport as a TLS proxy would and hands every request on

@@ -5,13 +5,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"text/template"
@@ -67,7 +67,7 @@ func newGateway(ctx context.Context, t *testing.T, w *world, s site, store strin
 // prepareGateway lays the files of a Sallyport, for start to start it.
 func prepareGateway(t *testing.T, w *world, s site, store string, key seal.Key, tenants ...tenant) *gateway {
 	t.Helper()
-	g := &gateway{site: s, t: t, world: w, store: store, dir: t.TempDir()}
+	g := &gateway{site: s, t: t, world: w, store: store, dir: t.TempDir(), out: newOutput(t)}
 	if err := os.MkdirAll(g.pluginDir(), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func (g *gateway) start(ctx context.Context) error {
 func (g *gateway) run(ctx context.Context, file string) error {
 	g.cmd = exec.Command(g.world.bin, "serve", "-c", file)
 	g.cmd.Env = append([]string{}, g.environ...) // not nil, which is the environment outside
-	g.cmd.Stdout, g.cmd.Stderr = &g.out, &g.out
+	g.cmd.Stdout, g.cmd.Stderr = g.out.File, g.out.File
 	if err := g.cmd.Start(); err != nil {
 		g.cmd = nil
 		return err
@@ -217,26 +217,41 @@ func until(ctx context.Context, done <-chan struct{}, yes func() bool) bool {
 	return true
 }
 
-// output collects what a process prints, to be shown if the test fails.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+// listens asks whether somebody takes connections there.
+func listens(address string) func() bool {
+	return func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
 }
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
+// output is the file that processes print to. What one prints before it answers
+// can be read as soon as the answer is here; through a pipe it could be late.
+type output struct{ *os.File }
+
+func newOutput(t *testing.T) output {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return output{file}
 }
 
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
+func (o output) String() string {
+	text, err := os.ReadFile(o.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 // tail is what fits on a few screens.
-func (o *output) tail() string {
+func (o output) tail() string {
 	s := o.String()
 	return s[max(0, len(s)-16<<10):]
 }

@@ -148,8 +148,8 @@ http {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("nginx", "-p", dir, "-c", file) // not killed, or its workers would live on
-	said := &output{}
-	cmd.Stderr = said
+	said := newOutput(t)
+	cmd.Stderr = said.File
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("nginx, of the Debian package nginx: %v", err)
 	}

@@ -46,8 +46,8 @@ func installed(t *testing.T, name string) string {
 // start starts a command that ends with the test.
 func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
-	p := &process{cmd: cmd}
-	cmd.Stderr = &p.err
+	p := &process{cmd: cmd, err: newOutput(t)}
+	cmd.Stderr = p.err.File
 	var errIn, errOut error
 	var out io.Reader
 	p.in, errIn = cmd.StdinPipe()

@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -250,8 +249,8 @@ func startNginx(ctx context.Context, t *testing.T, address, config string) {
 // is asked to stop and not killed, or nginx's workers would live on.
 func startProxy(ctx context.Context, t *testing.T, address string, cmd *exec.Cmd) {
 	t.Helper()
-	said := &output{}
-	cmd.Stdout, cmd.Stderr = said, said
+	said := newOutput(t)
+	cmd.Stdout, cmd.Stderr = said.File, said.File
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%s, which make test installs: %v", cmd.Path, err)
 	}
@@ -262,14 +261,7 @@ func startProxy(ctx context.Context, t *testing.T, address string, cmd *exec.Cmd
 			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), said.tail())
 		}
 	})
-	listens := func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	}
-	if !until(ctx, nil, listens) {
+	if !until(ctx, nil, listens(address)) {
 		t.Fatalf("%s does not listen:\n%s", filepath.Base(cmd.Path), said.tail())
 	}
 }
