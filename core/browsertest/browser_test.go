@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds every step. Nothing waits for it unless it fails.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 // startChromium returns the context of a browser that ends with the test. It
 // reaches loopback and nothing else.
@@ -29,6 +29,7 @@ func startChromium(t *testing.T) context.Context {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], // with a new user data folder
 		chromedp.ExecPath(program),
+		chromedp.WSURLReadTimeout(patience),
 		chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
