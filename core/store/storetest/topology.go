@@ -124,16 +124,35 @@ func (p Program) StartSentinels(t testing.TB, name, password string, downAfter t
 	return g
 }
 
+// Promote has a cluster's replica take the place of its living primary. Redis
+// gives that up after 5 s, and says so to nobody, if the replica has not caught
+// up by then or another vote came in between: it has to be asked again.
+func (r *Redis) Promote() {
+	r.t.Helper()
+	const givenUp = 6 * time.Second
+	reply := ""
+	for range 5 {
+		reply = r.ask("CLUSTER FAILOVER")
+		if _, ok := r.await("INFO replication", "role:master", givenUp); ok {
+			return
+		}
+	}
+	r.t.Fatalf("CLUSTER FAILOVER answers %q and leads to nothing", reply)
+}
+
 // Await repeats a command until its reply has a text in it.
 func (r *Redis) Await(command, text string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		reply := r.ask(command)
-		if strings.Contains(reply, text) {
-			return
-		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("%s goes on answering %q", command, reply)
+	if reply, ok := r.await(command, text, patience); !ok {
+		r.t.Fatalf("%s goes on answering %q", command, reply)
+	}
+}
+
+func (r *Redis) await(command, text string, limit time.Duration) (reply string, ok bool) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
+		reply = r.ask(command)
+		if ok = strings.Contains(reply, text); ok || time.Now().After(deadline) {
+			return reply, ok
 		}
 	}
 }
