@@ -144,23 +144,23 @@ func (c *conversation) move(raw []byte, err error) (abi.Output, []byte, error) {
 // answer gets the answer to a request or waits, or takes what an earlier
 // attempt kept if the provider asks for the very same.
 func (c *conversation) answer(ctx context.Context, out abi.Output, body []byte) (step, error) {
-	var digest string
+	digest, acting := "", false
 	if out.Request != nil {
-		digest = RequestDigest(out.Request, body)
+		digest, acting = RequestDigest(out.Request, body), acts(out.Request)
 	}
 	if len(c.replay) > 0 {
 		s := c.replay[0]
 		if s.RequestSHA256 != digest {
 			return step{}, c.bug(fmt.Sprintf("replay mismatch: step %d is not the request that was performed", len(c.steps)+1))
 		}
-		s.acts = out.Request != nil && acts(out.Request)
+		s.acts = acting
 		return s, nil
 	}
 	if out.Request == nil {
 		return step{Step: abi.Step{Headers: []abi.Header{}}}, c.wait(ctx, time.Duration(min(out.WaitMS, 1<<40))*time.Millisecond)
 	}
 	s, err := c.perform(ctx, out.Request, body)
-	s.RequestSHA256, s.acts = digest, acts(out.Request)
+	s.RequestSHA256, s.acts = digest, acting
 	return s, err
 }
 

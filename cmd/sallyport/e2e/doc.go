@@ -15,5 +15,5 @@
 // What is not Go is in the folders node, python and envoy; `make test` installs it. There emulate
 // stays pinned: the version that the registry calls latest is another program.
 // The folder fosite is a module of its own, built when the tests run.
-// Everything listens on loopback, on ports that were free.
+// Everything listens on loopback, on free ports.
 package e2e

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -130,39 +129,13 @@ func startLoad(ctx context.Context, t *testing.T, tool string, args ...string) s
 // startNginxProxy starts nginx before a backend and returns its address.
 func startNginxProxy(ctx context.Context, t *testing.T, backend string) string {
 	t.Helper()
-	dir, address := t.TempDir(), loopback.Free(t)
-	config := fmt.Sprintf(`worker_processes auto; pid %[1]s/pid; error_log stderr; daemon off;
-events { worker_connections 1024; }
-http {
-  access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy;
-  fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
-  upstream backend { server %[2]s; keepalive 256; }
+	address := loopback.Free(t)
+	startNginx(ctx, t, address, fmt.Sprintf(`
+  upstream backend { server %s; keepalive 256; }
   server {
-    listen %[3]s; keepalive_requests 100000000;
+    listen %s; keepalive_requests 100000000;
     location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }
-  }
-}
-`, dir, backend, address)
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nginx", "-p", dir, "-c", file) // not killed, or its workers would live on
-	said := newOutput(t)
-	cmd.Stderr = said.File
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("nginx, of the Debian package nginx: %v", err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("nginx said:\n%s", said.tail())
-		}
-	})
-	if !until(ctx, nil, func() bool { return status(ctx, "http://"+address+"/") != 0 }) {
-		t.Fatal("nginx does not answer")
-	}
+  }`, backend, address))
 	return address
 }
 

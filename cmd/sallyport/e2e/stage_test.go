@@ -235,7 +235,7 @@ func example(t *testing.T, name string, with map[string]string) string {
 func startNginx(ctx context.Context, t *testing.T, address, config string) {
 	t.Helper()
 	dir := t.TempDir()
-	text := fmt.Sprintf("pid %[1]s/pid; error_log stderr; daemon off; worker_processes 1; events {}\n"+
+	text := fmt.Sprintf("pid %[1]s/pid; error_log stderr; daemon off; worker_processes auto; events { worker_connections 1024; }\n"+
 		"http {\naccess_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy;\n"+
 		"fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;\n%[2]s\n}\n", dir, config)
 	file := filepath.Join(dir, "nginx.conf")
