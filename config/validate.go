@@ -147,11 +147,16 @@ func (l *loader) checkBackends(p path, t Tenant) {
 	for _, name := range slices.Sorted(maps.Keys(t.Inject)) {
 		at := p.child("inject").child(name)
 		l.check(at, t.Inject[name].Reveal(), checkInjected)
-		folded := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+		folded := strings.Map(func(r rune) rune {
+			if r < '0' || r > '9' && r < 'a' || r > 'z' {
+				return '-'
+			}
+			return r
+		}, strings.ToLower(name))
 		if !headerForm.MatchString(name) {
 			l.fault(at, problem{"is no name of a header", ""})
 		} else if seen[folded] {
-			l.fault(at, problem{"stands here in another spelling already", "letters, '-' and '_' make no difference: take one out"})
+			l.fault(at, problem{"stands here in another spelling already", "capitals make no difference, nor does which character stands between letters and digits: take one out"})
 		}
 		seen[folded] = true
 	}

@@ -66,6 +66,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.Scheme, p.Out.URL.Host = c.to.Scheme, c.to.Host
 	p.Out.URL.Path, p.Out.URL.RawPath = c.to.Path, c.to.RawPath
 	p.Out.Host = c.to.Host
+	p.Out.Trailer = nil        // what a client says there would pass after every check
 	p.Out.Header.Del("Expect") // the answer to it was ours (RFC 9110 §10.1.1)
 	g.gate.strip(p.Out.Header, c.tenant)
 	maps.Copy(p.Out.Header, c.vouched)

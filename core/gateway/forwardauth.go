@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -66,6 +67,10 @@ func (g *Gateway) checkProxy(r *http.Request, t *tenant.Tenant) error {
 
 // ask puts the request that the proxy is about through the gate.
 func (g *Gateway) ask(r *http.Request, t *tenant.Tenant) (http.Header, error) {
+	if err := g.gate.aliased(r.Header, t); err != nil {
+		g.gate.record(r.Context(), t, nil, r.RemoteAddr, err)
+		return nil, err
+	}
 	p, err := g.gate.decide(r.Context(), t, facts{
 		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: askedQuery(r), sender: r.RemoteAddr,
 		messages: func() ([]message, error) { return announced(r.Header, t), nil },
@@ -75,6 +80,21 @@ func (g *Gateway) ask(r *http.Request, t *tenant.Tenant) (http.Header, error) {
 	}
 	origin, _ := oauth.SplitOrigin(t.External)
 	return g.gate.vouch(t, p, origin)
+}
+
+// aliased refuses a request with a header that the server could take for one of
+// ours. The proxy puts ours in the place of headers with the very same name; what
+// else the client sent reaches the server, where the gateway does not filter it.
+func (g *gate) aliased(h http.Header, t *tenant.Tenant) *refusal {
+	inject := g.headers(t)
+	for name := range h {
+		replaced := slices.ContainsFunc(inject, func(i tenant.Header) bool { return strings.EqualFold(i.Name, name) })
+		if !replaced && (fills(inject, name) || tenant.HeaderBegins(name, "X-Sallyport-") || !tenant.CanCross(name) && ours(name)) {
+			return &refusal{reason: "header", fault: oauth.Errorf(oauth.InvalidRequest,
+				"a header of this request can be taken for one that only the authorization server sets; send header names of letters, digits and hyphens only, and none that begins with X-Sallyport-")}
+		}
+	}
+	return nil
 }
 
 // askedQuery is the query of the request that the proxy is about: the URL's own

@@ -120,6 +120,33 @@ func wantNotForYou(t *testing.T, what string, a coretest.Answer) {
 	}
 }
 
+// A proxy replaces headers of the very name that it was told to copy. An alias of
+// one would reach the server beside it.
+func TestForwardAuthRefusesAliasesOfOurHeaders(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, elsewhere)
+	bearer := "Bearer " + s.Login(t, s.Browser(), "ada").Access
+	for _, c := range "!#$%&'*+.^_`|~" {
+		for _, name := range []string{"X-Sallyport-Assertion", "X-Sallyport-Other", "X-Forwarded-For", "Remote-User"} {
+			name = strings.Replace(name, "-", string(c), 1)
+			a := edge(t, s, "Authorization", bearer, name, "forged")
+			if a.Status != http.StatusBadRequest || a.Header.Get("Authorization") != "" || !strings.Contains(a.Body, "hyphens only") {
+				t.Errorf("%s: %d %v %s", name, a.Status, a.Header, a.Body)
+			}
+		}
+	}
+	if a := edge(t, s, "Authorization", bearer, "X-Sallyport-Subject", "forged"); a.Status != http.StatusBadRequest {
+		t.Errorf("a header of ours that this tenant does not use: %d", a.Status)
+	}
+	if !strings.Contains(s.Audit(), `"reason":"header"`) {
+		t.Errorf("audit:\n%s", s.Audit())
+	}
+	a := edge(t, s, "Authorization", bearer, "X-Sallyport-Assertion", "forged", "X_Clients_Own", "a", "X-Forwarded-For", "192.0.2.1")
+	if a.Status != http.StatusOK || a.Header.Get("X-Sallyport-Assertion") == "forged" {
+		t.Errorf("a header that the proxy replaces, and one of the client's own: %d %s", a.Status, a.Body)
+	}
+}
+
 func TestForwardAuthIsForServersElsewhere(t *testing.T) {
 	t.Parallel()
 	s := coretest.New(t, elsewhere)

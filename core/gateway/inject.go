@@ -33,22 +33,31 @@ func (g *gate) vouch(t *tenant.Tenant, p *pass, origin string) (http.Header, err
 	return said, nil
 }
 
-// strip takes out of a client's header what only we may say to a backend.
+// strip takes out of a client's header what only we may say to a backend, and
+// every name that a backend could take for another.
 func (g *gate) strip(h http.Header, t *tenant.Tenant) {
 	inject := g.headers(t)
 	for name := range h {
-		if ours(name) || slices.ContainsFunc(inject, func(i tenant.Header) bool { return tenant.SameHeader(i.Name, name) }) {
+		if !tenant.CanCross(name) || ours(name) || fills(inject, name) {
 			delete(h, name)
 		}
 	}
 }
 
-// ours tells whether a header says who somebody is or where a request comes
-// from, which is ours to say whether we do or not.
+// fills reports whether one of the headers has the name, in any spelling.
+func fills(inject []tenant.Header, name string) bool {
+	return slices.ContainsFunc(inject, func(i tenant.Header) bool { return tenant.SameHeader(i.Name, name) })
+}
+
+// ours reports whether a header says who the user is or where a request comes
+// from, which only the gateway says, whether it does for this tenant or not.
 func ours(header string) bool {
-	return tenant.SameHeader(header, "Authorization") || tenant.SameHeader(header, "Cookie") ||
-		tenant.HeaderBegins(header, "X-Sallyport-") || tenant.HeaderBegins(header, "X-Forwarded-") ||
-		tenant.SameHeader(header, "Forwarded") || tenant.SameHeader(header, "X-Real-Ip")
+	return tenant.HeaderBegins(header, "X-Sallyport-") || tenant.HeaderBegins(header, "X-Forwarded-") ||
+		slices.ContainsFunc([]string{
+			"Authorization", "Cookie", "Forwarded", "X-Real-Ip", "Client-Ip", "X-Client-Ip", "True-Client-Ip",
+			"Remote-User", "X-Remote-User", "Remote-Addr",
+			"Proxy", // HTTP_PROXY, where CGI programs look for a proxy (CVE-2016-5385)
+		}, func(name string) bool { return tenant.SameHeader(header, name) })
 }
 
 // value fills in one placeholder.

@@ -107,6 +107,34 @@ func TestInjectedHeadersTakeTheDefaultsPlace(t *testing.T) {
 	}
 }
 
+// TestAliasesOfOurHeadersDoNotCross sends every reserved and every injected name
+// with each character that a field name may have (RFC 9110 §5.6.2) in the place
+// of '-': CGI programs, PHP and WSGI servers read all of those as '_'.
+func TestAliasesOfOurHeadersDoNotCross(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, injecting(t, "X-User", "{subject}", "X_Api_Key", "key"))
+	token := s.Login(t, s.Browser(), "ada").Access
+	names := []string{
+		"X-User", "X-Api-Key", "X-Sallyport-Assertion", "X-Sallyport-Other", "X-Forwarded-For", "X-Forwarded-Other", "X-Real-Ip",
+		"X-Client-Ip", "Client-Ip", "True-Client-Ip", "Remote-User", "X-Remote-User",
+	}
+	sent := []string{"Proxy", "forged", "X-Client.Own", "forged", "X-Client-Own", "kept"}
+	for _, name := range names {
+		for _, c := range "!#$%&'*+-.^_`|~" {
+			sent = append(sent, strings.ReplaceAll(name, "-", string(c)), "forged", strings.Replace(name, "-", string(c), 1), "forged")
+		}
+	}
+	got := seen(t, send(t, s, token, message("ping"), sent...))
+	if got.Get("X-User") != "ada" || got.Get("X_Api_Key") != "key" || got.Get("X-Client-Own") != "kept" {
+		t.Errorf("%v", got)
+	}
+	for name, values := range got {
+		if strings.Contains(strings.Join(values, " "), "forged") {
+			t.Errorf("%s: %q crossed", name, values)
+		}
+	}
+}
+
 // A token that no header can hold is a fault of the upstream's, not a way to
 // write headers of one's own.
 func TestTokenThatWouldEndTheHeaderIsNotSent(t *testing.T) {

@@ -19,7 +19,9 @@ var errNoToken = errors.New("resource: no token")
 // FromContext) and the upstream token in place of ours in the Authorization
 // header, so that next sees what a backend behind the gateway sees. Of the
 // client's token nothing is left that next could hand on by mistake, and nothing
-// that the client says passes for ours.
+// that the client says passes for ours: headers whose names have other characters
+// than letters, digits and '-' are left out, because programs that next may call
+// (CGI, PHP, WSGI) read those characters as '_'.
 //
 // A request that is not let through is answered here: 401 with the challenge
 // that leads clients to log in, 400 for one that sends its token in a wrong
@@ -35,7 +37,8 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 		in := r.WithContext(context.WithValue(r.Context(), contextKey{}, user))
 		in.Header = r.Header.Clone()
 		for name := range in.Header {
-			if tenant.HeaderBegins(name, "X-Sallyport-") { // the gateway's word, and here a client's
+			// What begins so is the gateway's to say, and here it is the client's.
+			if !tenant.CanCross(name) || tenant.HeaderBegins(name, "X-Sallyport-") {
 				delete(in.Header, name)
 			}
 		}

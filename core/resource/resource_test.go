@@ -49,6 +49,27 @@ func TestUserAndUpstreamTokenReachTheServer(t *testing.T) {
 	}
 }
 
+// A server may hand the request on to a program that reads names as CGI does.
+func TestNamesThatAProgramFoldsDoNotReachTheServer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	token := w.Login(t, w.Browser(), "ada").Access
+	var got http.Header
+	h := w.gate.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ownURL, strings.NewReader("{}"))
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("X-Clients-Own", "kept")
+	for _, c := range "!#$%&'*+.^_`|~" {
+		for _, name := range []string{"X-Sallyport-Assertion", "X-User", "X-Forwarded-For"} {
+			r.Header.Set(strings.ReplaceAll(name, "-", string(c)), "forged")
+		}
+	}
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if got.Get("X-Clients-Own") != "kept" || strings.Contains(fmt.Sprint(got), "forged") {
+		t.Errorf("the server got %v", got)
+	}
+}
+
 // TestChallengesAreTheGateways sends the same to the tenant octo, which is
 // behind the gateway.
 func TestChallengesAreTheGateways(t *testing.T) {

@@ -91,11 +91,23 @@ func Reserved(name string) bool {
 	}, func(other string) bool { return SameHeader(name, other) })
 }
 
-// SameHeader tells whether two names of a header are one for somebody who sees
-// no difference between '-' and '_' (CGI, WSGI), nor between letters.
+// CanCross reports whether a header of a client's may reach a backend at all:
+// its name is letters, digits and '-'. CGI (RFC 3875 §4.1.18), PHP and WSGI turn
+// every other character of a name into '_' and so read two names as one.
+func CanCross(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c != '-' && foldHeader(c) == '-' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// SameHeader reports whether two names of a header are one for a reader that
+// distinguishes letters and digits only, and no case (CGI, PHP, WSGI).
 func SameHeader(a, b string) bool { return len(a) == len(b) && HeaderBegins(a, b) }
 
-// HeaderBegins tells whether a header's name begins with prefix, for the same
+// HeaderBegins reports whether a header's name begins with prefix, for the same
 // reader.
 func HeaderBegins(name, prefix string) bool {
 	if len(name) < len(prefix) {
@@ -109,14 +121,15 @@ func HeaderBegins(name, prefix string) bool {
 	return true
 }
 
+// foldHeader returns one character for all that such a reader takes as one.
 func foldHeader(c byte) byte {
 	switch {
-	case c == '_':
-		return '-'
 	case 'A' <= c && c <= 'Z':
 		return c + 'a' - 'A'
+	case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+		return c
 	}
-	return c
+	return '-'
 }
 
 // NeedsUser tells whether there is no value without a user.

@@ -3,6 +3,7 @@ package tenant
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -67,6 +68,15 @@ func TestTemplatesTextDoesNotPrint(t *testing.T) {
 	}
 }
 
+// separators are the characters of a field name that are neither letters nor
+// digits (RFC 9110 §5.6.2).
+const separators = "!#$%&'*+-.^_`|~"
+
+// asCGI is the variable that a CGI program finds a header in.
+func asCGI(name string) string {
+	return "HTTP_" + strings.ToUpper(regexp.MustCompile("[^A-Za-z0-9]").ReplaceAllString(name, "_"))
+}
+
 func TestNamesOfHeadersFold(t *testing.T) {
 	t.Parallel()
 	for name, same := range map[string]bool{
@@ -76,4 +86,36 @@ func TestNamesOfHeadersFold(t *testing.T) {
 			t.Errorf("%q: %v", name, !same)
 		}
 	}
+	for _, a := range separators {
+		for _, b := range separators {
+			name := "x" + string(a) + "API" + string(b) + "Key"
+			if !SameHeader("X-Api-Key", name) || !HeaderBegins(name, "X-Api-") {
+				t.Errorf("%q is not taken for X-Api-Key, as a CGI program does", name)
+			}
+			if CanCross(name) != (a == '-' && b == '-') {
+				t.Errorf("%q may reach a backend: %v", name, CanCross(name))
+			}
+		}
+	}
+}
+
+func FuzzHeaderNames(f *testing.F) {
+	f.Add("X.Sallyport.Assertion", "X-Sallyport-Assertion")
+	f.Add("x_user", "X.User")
+	f.Add("X-User-", "X-User")
+	f.Add("", "")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if !headerForm.MatchString(a) || !headerForm.MatchString(b) {
+			return // no server takes such a name
+		}
+		if same := asCGI(a) == asCGI(b); SameHeader(a, b) != same {
+			t.Errorf("%q and %q: one for the gateway %v, for a CGI program %v", a, b, !same, same)
+		}
+		if begins := strings.HasPrefix(asCGI(a), asCGI(b)); HeaderBegins(a, b) != begins {
+			t.Errorf("%q begins with %q: for the gateway %v, for a CGI program %v", a, b, !begins, begins)
+		}
+		if CanCross(a) && CanCross(b) && asCGI(a) == asCGI(b) && !strings.EqualFold(a, b) {
+			t.Errorf("%q and %q both reach a backend that reads them as one", a, b)
+		}
+	})
 }

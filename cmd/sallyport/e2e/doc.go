@@ -7,12 +7,13 @@
 // login survives a restart, an outage and a new plugin. The MCP project's
 // conformance tool judges the authorization server, and the gateway by the
 // difference that it makes to a reference server. Proxies run the very files of
-// config/examples.
+// config/examples. Programs that fold the names of headers (PHP, CGI, WSGI, ASGI)
+// read what the gateway says and not what a client sends.
 //
 // It leaves the protocol's corner cases to the packages below core, and the
 // loop against a double of ours to `sallyport demo --check`.
 //
-// What is not Go is in the folders node, python and envoy; `make test` installs it. There emulate
+// What is not Go is in the folders node, python, readers and envoy; `make test` installs it. There emulate
 // stays pinned: the version that the registry calls latest is another program.
 // The folder fosite is a module of its own, built when the tests run.
 // Everything listens on loopback, on free ports.

@@ -34,6 +34,7 @@ type tenant struct {
 	Upstream       string   // URL; its host becomes a private host
 	Backend        string   // URL without the path; empty: the server is elsewhere
 	Resource       string   // URL of a server elsewhere, whose resource server is edge
+	More           []string // keys of the tenant's beyond these, a line of YAML each
 }
 
 // gateway is a running `sallyport serve` on files of its own.
@@ -125,6 +126,9 @@ tenants:
     resource_servers: [{ id: edge, secret: "{{.Secret}}" }]
 {{- else}}
     backend: "{{.Backend}}/mcp"
+{{- end}}
+{{- range .More}}
+    {{.}}
 {{- end}}
 {{end}}`))
 

@@ -120,15 +120,18 @@ func (s *stage) works(ctx context.Context, t *testing.T, mcpURL string) string {
 	token := s.logIn(ctx, t, mcpURL)
 	s.streams(ctx, t, mcpURL, token)
 
-	post(ctx, t, s.client, mcpURL, token, "Cookie", "a=b", "X-Sallyport-Assertion", "forged", "X_Sallyport_Assertion", "forged",
-		"Proxy-Authorization", "Basic Zm9yZ2Vk")
+	sent := []string{"Cookie", "a=b", "X-Sallyport-Assertion", "forged", "Proxy-Authorization", "Basic Zm9yZ2Vk"}
+	for _, c := range separators {
+		sent = append(sent, strings.ReplaceAll("X-Sallyport-Assertion", "-", string(c)), "forged", "X-Sallyport"+string(c)+"Assertion", "forged")
+	}
+	post(ctx, t, s.client, mcpURL, token, sent...)
 	got := s.server.got.Load()
 	if got == nil {
 		t.Fatal("the call did not arrive")
 	}
 	authorization, assertion := got.Values("Authorization"), got.Values("X-Sallyport-Assertion")
 	if len(authorization) != 1 || !strings.HasPrefix(authorization[0], "Bearer ") || strings.Contains(authorization[0], token) ||
-		len(assertion) != 1 || strings.Count(assertion[0], ".") != 2 || len((*got)["X_sallyport_assertion"]) > 0 || got.Get("Cookie") != "" || got.Get("Proxy-Authorization") != "" {
+		len(assertion) != 1 || strings.Count(assertion[0], ".") != 2 || strings.Contains(fmt.Sprint(*got), "forged") || got.Get("Cookie") != "" || got.Get("Proxy-Authorization") != "" {
 		t.Errorf("the MCP server was sent %v", *got)
 	}
 	return token
@@ -245,9 +248,18 @@ func startNginx(ctx context.Context, t *testing.T, address, config string) {
 	startProxy(ctx, t, address, exec.Command("nginx", "-p", dir, "-c", file))
 }
 
-// startProxy runs a proxy until the test is over and waits until it listens. It
-// is asked to stop and not killed, or nginx's workers would live on.
+// startProxy runs a proxy until the test is over and waits until it listens.
 func startProxy(ctx context.Context, t *testing.T, address string, cmd *exec.Cmd) {
+	t.Helper()
+	said := startServer(t, cmd)
+	if !until(ctx, nil, listens(address)) {
+		t.Fatalf("%s does not listen:\n%s", filepath.Base(cmd.Path), said.tail())
+	}
+}
+
+// startServer runs a program until the test is over. It is asked to stop and not
+// killed, or nginx's workers would live on.
+func startServer(t *testing.T, cmd *exec.Cmd) output {
 	t.Helper()
 	said := newOutput(t)
 	cmd.Stdout, cmd.Stderr = said.File, said.File
@@ -261,7 +273,5 @@ func startProxy(ctx context.Context, t *testing.T, address string, cmd *exec.Cmd
 			t.Logf("%s said:\n%s", filepath.Base(cmd.Path), said.tail())
 		}
 	})
-	if !until(ctx, nil, listens(address)) {
-		t.Fatalf("%s does not listen:\n%s", filepath.Base(cmd.Path), said.tail())
-	}
+	return said
 }
