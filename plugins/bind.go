@@ -78,7 +78,8 @@ func (h *Host) bindings() []*bound {
 }
 
 // rebind moves every unpinned Provider of a name to another module, all or
-// none. Unless the operator accepts it, none may gain a host by it.
+// none. Unless the operator accepts it, none may gain a host by it; none may
+// come to another upstream, because its users granted access to this one.
 func (h *Host) rebind(ctx context.Context, name string, to *Module, accept bool) error {
 	type move struct {
 		of *bound
@@ -93,8 +94,12 @@ func (h *Host) rebind(ctx context.Context, name string, to *Module, accept bool)
 		if err != nil {
 			return err
 		}
-		if more := without(p.hosts, b.current.Load().hosts); len(more) > 0 && !accept {
+		before := b.current.Load()
+		if more := without(p.hosts, before.hosts); len(more) > 0 && !accept {
 			return fmt.Errorf("%w: tenant %s would reach %s", ErrWidened, b.binding.Tenant, strings.Join(more, ", "))
+		}
+		if !p.named.follows(before.named) {
+			return fmt.Errorf("%w: for tenant %s it is %s, until now it was %s", ErrOtherUpstream, b.binding.Tenant, p.named, before.named)
 		}
 		moves = append(moves, move{b, p})
 	}
@@ -122,6 +127,12 @@ func (m *Module) bindChecked(ctx context.Context, b Binding) (*provider, error) 
 	if result.Hosts != nil {
 		p.hosts = common(p.hosts, result.Hosts)
 	}
+	if err := p.named.answer(result); err != nil {
+		return nil, fmt.Errorf("tenant %s, plugin %s: %w", b.Tenant, m.manifest.Name, err)
+	}
+	if result.PKCE != nil {
+		p.manifest.Capabilities.PKCE = *result.PKCE
+	}
 	p.manifest.DisplayName = cmp.Or(result.DisplayName, p.manifest.DisplayName)
 	p.manifest.HomePage = cmp.Or(result.HomePage, p.manifest.HomePage)
 	if result.Scopes != nil {
@@ -146,6 +157,7 @@ func (m *Module) bind(b Binding) (*provider, error) {
 		hosts = common(hosts, b.Hosts)
 	}
 	p := &provider{module: m, binding: b, manifest: m.manifest, settings: text, hosts: hosts}
+	p.named.settings = m.settings.upstreamSettings(&m.manifest, settings)
 	p.manifest.DisplayName = cmp.Or(settled(m.manifest.DisplayName, settings), m.manifest.Name)
 	p.manifest.HomePage = settled(m.manifest.HomePage, settings)
 	if !b.ClientKey.IsZero() {

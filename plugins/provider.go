@@ -22,7 +22,8 @@ type provider struct {
 	binding  Binding
 	manifest abi.Manifest // the module's, with the tenant's settings filled in
 	settings abi.Raw
-	hosts    []string // which may be asked
+	hosts    []string     // which may be asked
+	named    upstreamName // which upstream it is
 	key      *clientKey
 }
 
@@ -34,6 +35,7 @@ func (p *provider) Describe() upstream.Description {
 		Name: m.Name, Version: m.Version, Digest: p.module.digest, DisplayName: m.DisplayName, HomePage: m.HomePage,
 		ScopeText: map[string]string{}, PKCE: m.Capabilities.PKCE, CanRefresh: m.Capabilities.Refresh, CanRevoke: m.Capabilities.Revoke,
 	}
+	p.named.describe(&d, m.Name, p.binding.ClientID)
 	d.Refresh = upstream.RefreshRules{
 		Rotates: m.Refresh.Rotates, SingleUse: m.Refresh.SingleUse, Grace: time.Duration(m.Refresh.GraceSeconds) * time.Second,
 	}

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -22,6 +23,7 @@ type handmade struct {
 	globals   string // items, count first
 	start     int    // function that runs at the start; 0: none
 	data      string // at dataAt
+	check     string // result of check; {}
 	allocType string // index of its type
 	noExports bool
 }
@@ -126,7 +128,7 @@ const anySettings = `{"type":"object","additionalProperties":true}`
 // plugin is a whole plugin file: it describes itself, accepts every setting,
 // and does h.call on every other operation.
 func (h handmade) plugin(manifest string) []byte {
-	describe, check := document(`{"result":`+manifest+`}`), document(`{"result":{}}`)
+	describe, check := document(`{"result":`+manifest+`}`), document(`{"result":`+cmp.Or(h.check, "{}")+`}`)
 	h.data = describe + check + h.data
 	if h.call == "" {
 		h.call = i64(0)

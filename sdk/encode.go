@@ -121,6 +121,11 @@ func encodeCheckResult(r *CheckResult) tree.Value {
 	if r.Refresh != nil {
 		o.Set("refresh", encodeRefreshRules(*r.Refresh))
 	}
+	setText(&o, "identity", r.Identity)
+	if r.PKCE != nil {
+		o.Set("pkce", tree.Bool(*r.PKCE))
+	}
+	setText(&o, "callback_issuer", r.CallbackIssuer)
 	return o.Value()
 }
 

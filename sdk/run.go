@@ -75,17 +75,26 @@ func describe(p Provider) (tree.Value, error) {
 
 // check asks the provider about the tenant's settings.
 func check(p Provider, c *Conversation) (tree.Value, error) {
+	result := &CheckResult{}
+	var err error
 	switch p := p.(type) {
 	case Describer:
-		result, err := p.Describe(c)
-		if err != nil || result == nil {
+		var described *CheckResult
+		if described, err = p.Describe(c); described != nil {
+			result = described
+		}
+	case Checker:
+		err = p.Check(c)
+	}
+	if err != nil {
+		return empty(), err
+	}
+	if p, ok := p.(Identifier); ok && result.Identity == "" {
+		if result.Identity, err = p.UpstreamIdentity(c); err != nil {
 			return empty(), err
 		}
-		return encodeCheckResult(result), nil
-	case Checker:
-		return empty(), p.Check(c)
 	}
-	return empty(), nil
+	return encodeCheckResult(result), nil
 }
 
 // credential checks what the host would refuse anyway and encodes the rest.

@@ -59,6 +59,13 @@ type Describer interface {
 	Describe(c *Conversation) (*CheckResult, error)
 }
 
+// Identifier is a Provider that names the upstream which a tenant's settings
+// lead to; see abi.CheckResult.Identity. It is asked where Describe gave no
+// identity, and makes no requests.
+type Identifier interface {
+	UpstreamIdentity(c *Conversation) (string, error)
+}
+
 // Documents whose shape is the author's too; see package abi.
 //
 //nolint:revive // each is documented where it is defined

@@ -49,6 +49,18 @@ type Description struct {
 	CanRefresh    bool
 	Refresh       RefreshRules
 	CanRevoke     bool
+
+	// Identity is the app at the upstream that the tenant's settings lead to.
+	Identity Identity
+	// Former are identities that mean the same app: what the provider's modules
+	// were known by before they named their upstream.
+	Former []Identity
+	// Upstream is what the provider calls the upstream, for the operator: an
+	// issuer, a token URL, a host.
+	Upstream string
+	// CallbackIssuer is the iss that every callback carries, RFC 9207 §2.4;
+	// empty: none is demanded.
+	CallbackIssuer string
 }
 
 // AuthorizeRequest is the input of Provider.Authorize.

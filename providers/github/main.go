@@ -35,6 +35,7 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 		return err
 	}
 	*cfg = oauth2.Config{
+		Upstream:     upstreamName(web, api),
 		AuthorizeURL: web + "/login/oauth/authorize",
 		TokenURL:     web + "/login/oauth/access_token",
 		UserinfoURL:  api + "/user",
@@ -88,6 +89,18 @@ func roots(c *sdk.Conversation) (web, api string, err error) {
 		return "", "", sdk.Misconfigured("", "for "+host+" set base_url to https://"+host+" and api_url to https://api."+host)
 	}
 	return "https://" + host, "https://" + host + "/api/v3", nil
+}
+
+// upstreamName is the host that users sign in at. The REST API is another
+// upstream's only where an operator put it elsewhere.
+func upstreamName(web, api string) string {
+	_, host, _ := strings.Cut(web, "://")
+	_, apiHost, _ := strings.Cut(api, "://")
+	apiHost = strings.TrimPrefix(strings.TrimSuffix(apiHost, "/api/v3"), "api.")
+	if host == apiHost {
+		return strings.ToLower(host)
+	}
+	return strings.ToLower(host + " " + apiHost)
 }
 
 // apiRequest is a request to the REST API.

@@ -28,7 +28,7 @@ const settings = `{
 func manifest() sdk.Manifest {
 	return sdk.Manifest{
 		Name:        "github",
-		Version:     "1.0.0",
+		Version:     "1.1.0",
 		DisplayName: "GitHub",
 		HomePage:    "https://docs.github.com/apps/oauth-apps",
 		Settings:    sdk.Raw(settings),

@@ -100,7 +100,13 @@ func (s *settled) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
 		return nil, err
 	}
 	rules := cfg.RefreshRules()
-	result := &sdk.CheckResult{Hosts: hosts(nil, cfg), Refresh: &rules}
+	result := &sdk.CheckResult{Hosts: hosts(nil, cfg), Refresh: &rules, Identity: cfg.UpstreamName()}
+	if !cfg.PKCE {
+		result.PKCE = &cfg.PKCE
+	}
+	if cfg.Query.Issuer {
+		result.CallbackIssuer = cfg.Issuer
+	}
 	for _, scope := range cfg.DefaultScopes {
 		result.Scopes = append(result.Scopes, sdk.Scope{Name: scope, Default: true})
 	}

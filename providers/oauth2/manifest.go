@@ -32,6 +32,7 @@ const settings = `{
     "headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Headers sent with every request"},
     "accept": {"type": "string", "description": "The header Accept; default application/json"},
     "pkce": {"type": "boolean", "description": "Send a PKCE challenge (S256); default true"},
+    "require_iss": {"type": "boolean", "description": "Refuse a callback without iss (RFC 9207), which is compared with issuer; tenants with different issuers may share a callback then; default false"},
 
     "scope_param": {"type": "string", "description": "Parameter that carries the scopes; - sends none; default scope"},
     "scope_separator": {"type": "string", "minLength": 1, "maxLength": 1, "description": "What stands between scopes; in answers a space does too; default a space"},
@@ -109,7 +110,7 @@ const settings = `{
 func manifest() sdk.Manifest {
 	return sdk.Manifest{
 		Name:         "oauth2",
-		Version:      "1.1.0",
+		Version:      "1.2.0",
 		DisplayName:  "{settings.display_name}",
 		HomePage:     "{settings.home_page}",
 		Settings:     sdk.Raw(settings),

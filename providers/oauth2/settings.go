@@ -62,6 +62,9 @@ func oneOf(cfg *oauth2.Config) error {
 			return sdk.Misconfigured("", s.name+" must be one of "+s.values)
 		}
 	}
+	if cfg.Query.Issuer && (cfg.Issuer == "" || strings.Contains(cfg.Issuer, "{")) {
+		return sdk.Misconfigured("", "require_iss needs the setting issuer, complete: it is what iss is compared with")
+	}
 	if cfg.Lookup.URL != "" && cfg.Lookup.Keep == "" {
 		return sdk.Misconfigured("", "lookup_url without lookup_keep")
 	}
@@ -129,6 +132,7 @@ func texts(cfg *oauth2.Config) []setting[string] {
 func flags(cfg *oauth2.Config) []setting[bool] {
 	return []setting[bool]{
 		{"pkce", &cfg.PKCE},
+		{"require_iss", &cfg.Query.Issuer},
 		{"token_scope", &cfg.TokenScope},
 		{"refresh_scope", &cfg.RefreshScope},
 		{"refresh_redirect_uri", &cfg.RefreshRedirectURI},

@@ -62,6 +62,12 @@ func (s *settled) is(issuer string) bool {
 	return guid(end) && !guid(after)
 }
 
+// ownTenant reports whether the issuer set is the one that Entra answers with.
+func (s *settled) ownTenant() bool {
+	_, tenant, ok := around(s.issuer)
+	return ok && guid(tenant)
+}
+
 // around cuts BASE/TENANT/v2.0.
 func around(issuer string) (base, tenant string, ok bool) {
 	rest, ok := strings.CutSuffix(issuer, "/v2.0")

@@ -51,7 +51,7 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 		AuthorizeParams: s.params,
 		RefreshPolicy:   s.refreshPolicy,
 		RefreshGrace:    s.refreshGrace,
-		Query:           oauth2.CallbackQuery{Issuer: m.sendsIssuer},
+		Query:           oauth2.CallbackQuery{Issuer: m.sendsIssuer || s.requireIss},
 		Token:           oauth2.TokenAnswer{RefreshLifetime: s.refreshLifetime},
 		Identity: oauth2.Identity{
 			Tenant:  s.accountTenant,
@@ -100,7 +100,13 @@ func (p *oidc) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
 	}
 	table := oauth2.Config{RefreshPolicy: s.refreshPolicy, RefreshGrace: s.refreshGrace}
 	rules := table.RefreshRules()
-	result := &sdk.CheckResult{Hosts: s.hosts, Refresh: &rules}
+	result := &sdk.CheckResult{Hosts: s.hosts, Refresh: &rules, Identity: s.issuer}
+	if pkce := c.Setting("pkce").Bool(); !pkce {
+		result.PKCE = &pkce
+	}
+	if s.requireIss {
+		result.CallbackIssuer = s.issuer
+	}
 	if c.Setting("display_name").Str() == defaultName {
 		result.DisplayName = s.title
 	}

@@ -21,6 +21,7 @@ const settings = `{
 
     "client_auth": {"enum": ["post", "basic", "none", "private_key_jwt"], "description": "How the token endpoint knows the client; default basic, or the preset's"},
     "pkce": {"type": "boolean", "default": true, "description": "Send a PKCE challenge (S256)"},
+    "require_iss": {"type": "boolean", "default": false, "description": "Refuse a callback without iss (RFC 9207), whether or not discovery promises it; tenants with different issuers may share a callback then"},
     "prompts": {"type": "array", "items": {"enum": ["login", "select_account"]}, "description": "The values of the parameter prompt that the issuer knows; what a client asks of these is passed on; default both, but for google and okta"},
     "authorize_params": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Further parameters for the authorization endpoint, such as audience for auth0; some issuers send a refresh token only with prompt: consent"},
     "offline_access": {"type": "boolean", "description": "Ask for the scope offline_access too, for a refresh token; default true, but not for google"},
@@ -41,7 +42,7 @@ const settings = `{
 func manifest() sdk.Manifest {
 	return sdk.Manifest{
 		Name:        "oidc",
-		Version:     "1.0.0",
+		Version:     "1.1.0",
 		DisplayName: "{settings.display_name}",
 		HomePage:    "{settings.home_page}",
 		Settings:    sdk.Raw(settings),

@@ -24,6 +24,7 @@ type settled struct {
 	accountID       string
 	accountTenant   string
 	organizations   string
+	requireIss      bool // every callback carries iss (RFC 9207), and it is the issuer
 	manyTenants     bool // discovery may answer with another tenant's issuer, or {tenantid}
 }
 
@@ -106,6 +107,7 @@ func settle(c *sdk.Conversation) (settled, error) {
 	if v := c.Setting("offline_access"); v.Exists() {
 		s.offlineAccess = v.Bool()
 	}
+	s.requireIss = c.Setting("require_iss").Bool()
 	if n, ok := c.Setting("refresh_grace").Int(); ok {
 		s.refreshGrace = int(n)
 	}
@@ -125,6 +127,8 @@ func (s *settled) check() error {
 		return sdk.Misconfigured("", "the setting issuer is no URL")
 	case strings.ContainsAny(s.issuer, "?#"): // OpenID Connect Discovery §3
 		return sdk.Misconfigured("", "the setting issuer has a query or a fragment")
+	case s.requireIss && s.manyTenants && !s.ownTenant():
+		return sdk.Misconfigured("", "require_iss needs an issuer with one tenant's number: of others it is not known beforehand what iss says")
 	case !slices.Contains([]string{sdk.ClientSecretPost, sdk.ClientSecretBasic, sdk.ClientPublic, sdk.PrivateKeyJWT}, s.clientAuth):
 		return sdk.Misconfigured("", "client_auth must be one of post basic none private_key_jwt")
 	}

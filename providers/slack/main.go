@@ -6,6 +6,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/abi"
 	"github.com/sallyport/sallyport/sdk/oauth2"
@@ -36,6 +38,7 @@ func provider() *slack {
 func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 	const root = "{settings.base_url}"
 	*cfg = oauth2.Config{
+		Upstream:       hostOf(c.Setting("base_url").Str()),
 		AuthorizeURL:   root + "/oauth/v2/authorize",
 		TokenURL:       root + "/api/oauth.v2.access",
 		UserinfoURL:    root + "/api/auth.test",
@@ -69,6 +72,13 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 		cfg.Token.RefreshLifetime = 30 * 24 * 3600 // of apps with PKCE enabled
 	}
 	return nil
+}
+
+// hostOf returns the host of a URL in lower case, with its port and path if it
+// has them.
+func hostOf(url string) string {
+	_, host, _ := strings.Cut(url, "://")
+	return strings.ToLower(strings.TrimSuffix(host, "/"))
 }
 
 // wanted returns the kind of token that the settings ask for.

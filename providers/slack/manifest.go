@@ -32,7 +32,7 @@ const settings = `{
 func manifest() sdk.Manifest {
 	return sdk.Manifest{
 		Name:        "slack",
-		Version:     "1.0.0",
+		Version:     "1.1.0",
 		DisplayName: "Slack",
 		HomePage:    "https://docs.slack.dev/authentication/installing-with-oauth",
 		Settings:    sdk.Raw(settings),

@@ -29,6 +29,7 @@ func provider() *tidal {
 
 func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 	*cfg = oauth2.Config{
+		Upstream:     "tidal.com",
 		AuthorizeURL: "https://login.tidal.com/authorize",
 		TokenURL:     "https://auth.tidal.com/v1/oauth2/token",
 		ClientAuth:   sdk.ClientSecretPost,

@@ -16,7 +16,7 @@ const settings = `{
 func manifest() sdk.Manifest {
 	return sdk.Manifest{
 		Name:        "tidal",
-		Version:     "1.0.0",
+		Version:     "1.1.0",
 		DisplayName: "TIDAL",
 		HomePage:    "https://developer.tidal.com",
 		Settings:    sdk.Raw(settings),

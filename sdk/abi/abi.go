@@ -29,7 +29,7 @@ const ManifestSection = "sallyport.manifest"
 
 // Version is the ABI this tree speaks, major.minor. Additive changes raise the
 // minor.
-const Version = "1.1"
+const Version = "1.2"
 
 // Operations of a provider.
 const (
@@ -200,6 +200,19 @@ type CheckResult struct {
 	Hosts       []string      `json:"hosts,omitempty"` // host or host:port
 	Scopes      []Scope       `json:"scopes,omitempty"`
 	Refresh     *RefreshRules `json:"refresh,omitempty"`
+
+	// Identity is a stable name of the upstream, chosen by the provider's
+	// author: the issuer, the token URL, the host. Tokens of one identity are
+	// never sent to another, so it has no scopes, secrets, versions or display
+	// names in it. Since 1.2.
+	Identity string `json:"identity,omitempty"`
+	// PKCE overrules the manifest's capability: after false the provider is
+	// given neither code_challenge nor code_verifier. Since 1.2.
+	PKCE *bool `json:"pkce,omitempty"`
+	// CallbackIssuer is the iss that every callback of this upstream carries
+	// (RFC 9207 §2.4); the host refuses a callback with another or without one.
+	// Since 1.2.
+	CallbackIssuer string `json:"callback_issuer,omitempty"`
 }
 
 // Manifest says what a provider is and what it needs. Effective rights are the

@@ -23,6 +23,10 @@ type Config struct {
 	RevokeURL    string // empty: there is none, and Revoke does nothing; see Revocation
 	UserinfoURL  string // empty: the token answer says who the account is; see Identity
 
+	// Upstream is a stable name of the upstream: tokens of one are never sent to
+	// another. Default: TokenURL, and RefreshURL if that is another.
+	Upstream string
+
 	// Issuer is whose ID tokens tell the account, OpenID Connect Core §2, and
 	// what an iss in the callback must say, RFC 9207. {tenantid} in it stands
 	// for the token's claim tid, as Entra has it. Empty: no ID token is read.

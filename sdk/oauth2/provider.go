@@ -23,6 +23,8 @@ var (
 	_ sdk.Refresher = (*Provider)(nil)
 	_ sdk.Revoker   = (*Provider)(nil)
 	_ sdk.Checker   = (*Provider)(nil)
+
+	_ sdk.Identifier = (*Provider)(nil)
 )
 
 // Manifest returns Info.
@@ -32,6 +34,27 @@ func (p *Provider) Manifest() sdk.Manifest { return p.Info }
 func (p *Provider) Check(c *sdk.Conversation) error {
 	_, err := p.Resolve(c)
 	return err
+}
+
+// UpstreamIdentity returns the table's name of the upstream.
+func (p *Provider) UpstreamIdentity(c *sdk.Conversation) (string, error) {
+	cfg, err := p.Resolve(c)
+	if err != nil {
+		return "", err
+	}
+	return cfg.UpstreamName(), nil
+}
+
+// UpstreamName returns Upstream or its default. It needs a table that Resolve
+// has completed.
+func (cfg *Config) UpstreamName() string {
+	switch {
+	case cfg.Upstream != "":
+		return cfg.Upstream
+	case cfg.RefreshURL != cfg.TokenURL: // it is sent refresh tokens and secrets as well
+		return cfg.TokenURL + " " + cfg.RefreshURL
+	}
+	return cfg.TokenURL
 }
 
 // Resolve returns the table for one tenant: completed by Configure, with its

@@ -2,8 +2,8 @@
 //! leaves bots, webhooks and role connections, which belong to no user, out.
 
 use sallyport_sdk::{
-    oauth2, path_escape, provider, Account, AuthorizeInput, Capabilities, ClientAuth, Conversation,
-    Credential, Error, ExchangeInput, Kind, Manifest, Provider, RefreshInput, RefreshRules,
+    oauth2, path_escape, provider, Account, AuthorizeInput, Capabilities, CheckResult, ClientAuth,
+    Conversation, Credential, Error, ExchangeInput, Kind, Manifest, Provider, RefreshInput, RefreshRules,
     Request, RevokeInput, Scope, Stop, Value,
 };
 
@@ -20,7 +20,7 @@ impl Provider for Discord {
     fn manifest() -> Manifest {
         Manifest {
             name: "discord",
-            version: "1.0.0",
+            version: "1.1.0",
             display_name: "Discord",
             home_page: "https://discord.com/developers/docs/topics/oauth2",
             hosts: &["discord.com"],
@@ -79,6 +79,13 @@ impl Provider for Discord {
 
     fn refresh(c: &mut Conversation, input: RefreshInput) -> Result<Credential, Stop> {
         oauth2::refresh(c, TOKEN, input, ClientAuth::Basic)
+    }
+
+    fn describe(_: &mut Conversation) -> Result<CheckResult, Stop> {
+        Ok(CheckResult {
+            identity: "discord.com".into(),
+            ..CheckResult::default()
+        })
     }
 
     /// Whichever token is sent, the user's whole authorization of the app

@@ -31,7 +31,7 @@ pub use request::{ClientAuth, Request};
 pub use response::Response;
 pub use serde_json::Value;
 pub use values::{
-    Account, AuthorizeInput, Capabilities, Client, Credential, ExchangeInput, Manifest,
+    Account, AuthorizeInput, Capabilities, CheckResult, Client, Credential, ExchangeInput, Manifest,
     RefreshInput, RefreshRules, RevokeInput, Scope,
 };
 pub use wire::run;
@@ -69,5 +69,11 @@ pub trait Provider {
     /// Schema in the manifest can say. It makes no requests.
     fn check(_: &mut Conversation) -> Result<(), Stop> {
         Ok(())
+    }
+
+    /// Names the upstream that the tenant's settings lead to. It makes no
+    /// requests either.
+    fn describe(_: &mut Conversation) -> Result<CheckResult, Stop> {
+        Ok(CheckResult::default())
     }
 }

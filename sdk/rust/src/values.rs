@@ -183,3 +183,19 @@ pub struct Account {
     /// names that can change hands.
     pub organizations: Vec<String>,
 }
+
+/// What a tenant's settings make of the manifest.
+#[derive(Clone, Debug, Default)]
+pub struct CheckResult {
+    /// A stable name of the upstream, chosen by the provider's author: the
+    /// issuer, the token URL, the host. Tokens of one identity are never sent
+    /// to another, so it has no scopes, secrets, versions or display names in
+    /// it. Empty: the settings that name a host or a URL count.
+    pub identity: String,
+    /// Overrules the manifest's capability: after `Some(false)` the provider
+    /// is given neither code challenge nor verifier.
+    pub pkce: Option<bool>,
+    /// The `iss` that every callback of this upstream carries, RFC 9207; the
+    /// host refuses a callback with another or without one.
+    pub callback_issuer: String,
+}

@@ -3,12 +3,12 @@
 use crate::conversation::Asked;
 use crate::error::one_line;
 use crate::{
-    Account, AuthorizeInput, Client, Conversation, Credential, Error, ExchangeInput, Kind,
+    Account, AuthorizeInput, CheckResult, Client, Conversation, Credential, Error, ExchangeInput, Kind,
     Manifest, Provider, RefreshInput, Request, Response, RevokeInput, Stop, Value,
 };
 
 /// The version of the byte contract this crate speaks, major.minor.
-const ABI_VERSION: &str = "1.1";
+const ABI_VERSION: &str = "1.2";
 
 /// Makes one call of a provider: an input document in, an output document out.
 /// It is all that the exports of a module do, so what runs natively in a test
@@ -38,7 +38,10 @@ pub fn run<P: Provider>(input: &[u8]) -> Vec<u8> {
 fn dispatch<P: Provider>(c: &mut Conversation, op: &str, params: &Value) -> Result<String, Stop> {
     match op {
         "describe" => Ok(manifest(&P::manifest())?),
-        "check" => P::check(c).map(|()| Object::new().end()),
+        "check" => {
+            P::check(c)?;
+            Ok(check_result(&P::describe(c)?))
+        }
         "authorize" => {
             let input = AuthorizeInput {
                 state: text(params, "state"),
@@ -205,6 +208,14 @@ fn request(r: &Request) -> String {
         );
     }
     o.flag("idempotent", r.idempotent).end()
+}
+
+fn check_result(r: &CheckResult) -> String {
+    let mut o = Object::new().optional("identity", &r.identity);
+    if let Some(pkce) = r.pkce {
+        o = o.raw("pkce", if pkce { "true" } else { "false" });
+    }
+    o.optional("callback_issuer", &r.callback_issuer).end()
 }
 
 /// Checks what the host would refuse anyway and writes the rest.

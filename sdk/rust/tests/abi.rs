@@ -99,7 +99,7 @@ fn ask(head: &str, bodies: &str) -> String {
 #[test]
 fn describe() {
     let want = concat!(
-        r#"{"result":{"abi":"1.1","name":"up","version":"1.0.0","display_name":"","settings":{"type":"object"},"#,
+        r#"{"result":{"abi":"1.2","name":"up","version":"1.0.0","display_name":"","settings":{"type":"object"},"#,
         r#""hosts":["up.example"],"scopes":[{"name":"a","description":"All","default":true}],"#,
         r#""capabilities":{"pkce":false,"refresh":false,"revoke":false,"identity":false},"refresh":{}}}"#
     );
