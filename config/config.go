@@ -202,6 +202,15 @@ type Tenant struct {
 	// is none.
 	Inject map[string]Secret `koanf:"inject" example:"{ PRIVATE-TOKEN: \"{token}\", X-Api-Key: \"${env:API_KEY}\" }"`
 
+	// Headers of backends that clients get, beyond what describes the answer
+	// (`Content-*` without `Content-Security-Policy`, `Cache-Control`, `ETag`,
+	// `Last-Modified`, `Expires`, `Vary`, `Date`, `Allow`, `Retry-After`,
+	// `RateLimit*`, `X-RateLimit*`, `Link`, `Server-Timing`, `Traceparent`,
+	// `Deprecation`, `Sunset`) and MCP's own (`Mcp-*`). The first of each name
+	// that is left out is logged. Cookies, CORS, HSTS, the challenge and what
+	// else speaks about the whole host or the connection cannot be listed.
+	ResponseHeaders []string `koanf:"response_headers" example:"[X-Trace-Id]"`
+
 	// MCP methods that need no token, for example `[initialize,
 	// notifications/initialized, ping, tools/list, server/discover]`. The backend
 	// gets no upstream token with them. Empty: a client has to log in before it

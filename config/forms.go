@@ -297,6 +297,14 @@ func checkInjected(value string) *problem {
 	return nil
 }
 
+// checkHeaderName takes the name of a header (RFC 9110 §5.1).
+func checkHeaderName(name string) *problem {
+	if !headerForm.MatchString(name) {
+		return &problem{"must be the name of a header", "letters, digits and '-', such as X-Trace-Id"}
+	}
+	return nil
+}
+
 // checkOrigin takes an origin as browsers write it (RFC 6454 §6.2), or *.
 func checkOrigin(origin string) *problem {
 	u, err := url.Parse(origin)

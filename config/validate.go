@@ -78,6 +78,7 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	l.checkBackends(p, t)
 	l.checkAll(p.child("hosts"), t.Hosts, checkHost)
 	l.checkAll(p.child("scopes"), t.Scopes, checkScope)
+	l.checkAll(p.child("response_headers"), t.ResponseHeaders, checkHeaderName)
 	l.checkAll(p.child("anonymous"), t.Anonymous, checkAnonymous)
 	l.checkTools(p.child("tools"), t)
 	l.checkAll(p.child("origins"), t.Origins, checkOrigin)

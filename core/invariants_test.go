@@ -178,7 +178,7 @@ func (w *world) checkAnswer(t testing.TB, a arrival, rec *httptest.ResponseRecor
 	checkHeaders(rec, fault)
 	checkRedirects(rec, fault)
 	w.checkAuthorization(a, rec, fault)
-	if strings.HasPrefix(rec.Header().Get("Content-Type"), "application/json") && rec.Header().Get("X-From-Backend") == "" && a.method != http.MethodHead {
+	if strings.HasPrefix(rec.Header().Get("Content-Type"), "application/json") && rec.Header().Get("Mcp-From-Backend") == "" && a.method != http.MethodHead {
 		checkJSON(rec, fault)
 	}
 	shown := visible(rec)
@@ -239,7 +239,7 @@ func checkHeaders(rec *httptest.ResponseRecorder, fault func(string, ...any)) {
 		}
 	}
 	document := strings.HasPrefix(h.Get("Cache-Control"), "public") && rec.Code == http.StatusOK && len(h["Set-Cookie"]) == 0
-	if h.Get("X-From-Backend") == "" && !document && rec.Code != http.StatusNoContent && rec.Code != http.StatusOK && h.Get("Cache-Control") != "no-store" ||
+	if h.Get("Mcp-From-Backend") == "" && !document && rec.Code != http.StatusNoContent && rec.Code != http.StatusOK && h.Get("Cache-Control") != "no-store" ||
 		strings.Contains(rec.Body.String(), "_token\"") && h.Get("Cache-Control") != "no-store" && !document {
 		fault("may be kept: %q", h.Get("Cache-Control"))
 	}

@@ -231,7 +231,7 @@ func failures() []failure {
 		backendFailure("a backend that answers nothing", []int{502}, func() (*http.Response, error) { return nil, errors.New("EOF") }),
 		backendFailure("a panic on the way to the backend", []int{500}, func() (*http.Response, error) { panic("runtime error: " + canary) }),
 		backendFailure("a backend that breaks off", nil, func() (*http.Response, error) {
-			return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Header: http.Header{"X-From-Backend": {"yes"}}, Body: broken{}, ContentLength: -1}, nil
+			return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Header: http.Header{"Mcp-From-Backend": {"yes"}}, Body: broken{}, ContentLength: -1}, nil
 		}),
 		backendFailure("a backend that speaks for the gateway", nil, func() (*http.Response, error) {
 			return &http.Response{

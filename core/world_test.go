@@ -389,7 +389,7 @@ func (f *fakeBackend) RoundTrip(r *http.Request) (*http.Response, error) {
 func (f *fakeBackend) good(r *http.Request) *http.Response {
 	return &http.Response{
 		StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Request: r, ContentLength: -1,
-		Header: http.Header{"Content-Type": {"application/json"}, "X-From-Backend": {"yes"}, "Set-Cookie": {"a=b"}, "Access-Control-Allow-Credentials": {"true"}},
+		Header: http.Header{"Content-Type": {"application/json"}, "Mcp-From-Backend": {"yes"}, "Set-Cookie": {"a=b"}, "Access-Control-Allow-Credentials": {"true"}},
 		Body:   io.NopCloser(strings.NewReader(`{"jsonrpc":"2.0","id":1,"result":{}}`)),
 	}
 }

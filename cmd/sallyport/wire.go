@@ -306,6 +306,13 @@ func behind(t *tenant.Tenant, c config.Tenant) (err error) {
 		}
 		t.Inject = append(t.Inject, header)
 	}
+	for _, name := range c.ResponseHeaders {
+		header, err := tenant.ParseResponseHeader(name)
+		if err != nil {
+			return fmt.Errorf("response_headers: %s: %w", name, err)
+		}
+		t.ResponseHeaders = append(t.ResponseHeaders, header)
+	}
 	t.Anonymous, t.Tools, t.Origins = c.Anonymous, c.Tools, c.Origins
 	return nil
 }

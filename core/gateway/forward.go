@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httputil"
-	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -79,32 +78,18 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 // modifyResponse keeps the backend from speaking for the gateway.
 func (g *Gateway) modifyResponse(res *http.Response) error {
 	c := callFrom(res.Request.Context())
-	for name := range res.Header {
-		if notTheBackends(name) {
-			delete(res.Header, name)
-		}
-	}
+	location := res.Header.Get("Location")
+	g.relay(res, c.tenant)
 	switch res.StatusCode {
 	case http.StatusUnauthorized:
 		g.challenge(res, c)
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		// Its address is not the client's to know, and would lead around the gate.
-		return fmt.Errorf("gateway: %s redirects to %s; that may be the right backend", c.to, res.Header.Get("Location"))
+		return fmt.Errorf("gateway: %s redirects to %s; that may be the right backend", c.to, location)
 	default:
 		g.watch(res, c)
 	}
 	return nil
-}
-
-// notTheBackends tells whether a header is about the whole host, or ours to
-// say. Cookies are about the host: on a shared one they would be another
-// tenant's too.
-func notTheBackends(name string) bool {
-	switch name {
-	case "Alt-Svc", "Clear-Site-Data", "Set-Cookie", "Strict-Transport-Security", "Www-Authenticate", "X-Content-Type-Options", "X-Request-Id":
-		return true
-	}
-	return strings.HasPrefix(name, "Access-Control-")
 }
 
 // challenge answers for a backend that wants another token. Its own challenge
@@ -146,6 +131,7 @@ var errReplace = errors.New("gateway: replacing a rejected upstream token")
 
 func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := callFrom(r.Context())
+	r = r.WithContext(untraced{r.Context()})
 	res, err := rt.next.RoundTrip(r)
 	if err != nil || res.StatusCode != http.StatusUnauthorized || !c.whole || c.anonymous() {
 		return res, err

@@ -29,6 +29,7 @@ type Gateway struct {
 	gate    *gate
 	log     hclog.Logger
 	forward http.Handler
+	relayed relayed
 }
 
 // Config is what a Gateway is made of. All but Audit is required.
@@ -53,7 +54,8 @@ func New(c Config) *Gateway {
 			grants: c.Grants, keeper: c.Keeper, assertions: c.Assertions, inject: tenant.DefaultInject(),
 			limits: newLimits(c.Calls, c.Now), audit: c.Audit,
 		},
-		log: c.Log,
+		log:     c.Log,
+		relayed: relayed{log: c.Log, seen: map[string]map[string]bool{}},
 	}
 	g.forward = g.newForwarder(&retrier{next: c.Transport, gate: g.gate})
 	return g

@@ -85,17 +85,17 @@ func TestTrailersCross(t *testing.T) {
 	s := coretest.New(t)
 	token := s.Login(t, s.Browser(), "ada").Access
 	handle(s, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Trailer", "X-Sum")
+		w.Header().Set("Trailer", "Server-Timing")
 		_, _ = io.WriteString(w, "data: x\n\n")
 		_ = http.NewResponseController(w).Flush()
-		w.Header().Set("X-Sum", "1")
+		w.Header().Set("Server-Timing", "1")
 	})
 	res, err := s.Browser().Do(request(t, s, token, http.MethodPost, "/music/mcp", nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	if _, err := io.ReadAll(res.Body); err != nil || res.Trailer.Get("X-Sum") != "1" {
+	if _, err := io.ReadAll(res.Body); err != nil || res.Trailer.Get("Server-Timing") != "1" {
 		t.Errorf("%v, %v", res.Trailer, err)
 	}
 }

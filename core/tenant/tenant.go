@@ -33,7 +33,10 @@ type Tenant struct {
 	// below MCPPath. One login is good for all of them.
 	Backends map[string]*url.URL
 	Inject   []Header // what backends get; nil: DefaultInject
-	Clients  []Client
+	// ResponseHeaders are headers of backends that cross to clients beyond those
+	// that RelaysHeader knows by itself, in canonical form.
+	ResponseHeaders []string
+	Clients         []Client
 	// ResourceServers may introspect and exchange the tenant's access tokens.
 	ResourceServers []ResourceServer
 	// ClientDocuments says which clients' documents are fetched.
