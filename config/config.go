@@ -108,6 +108,11 @@ type Plugins struct {
 	// asked over http and at private addresses. Every other host is asked over
 	// https and at public addresses only.
 	PrivateHosts []string `koanf:"private_hosts" example:"[\"localhost:14000\"]"`
+
+	// Refuses plugins that do not name the URLs a client secret may go to
+	// (ABI 1.1 and older). Without it they may send the secret to each host
+	// that they name, and `plugin list` marks them.
+	Strict bool `koanf:"strict" default:"false"`
 }
 
 // Limits bound how often one address may ask. A rate is a number and `/s`, `/m`

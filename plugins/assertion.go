@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"time"
@@ -86,20 +87,17 @@ func privateKey(text []byte) (key any, id string, err error) {
 }
 
 // assertion makes the client assertion of a request (RFC 7523 §3). Its audience
-// is the request's URL or what the provider says, which must be at a host that
-// it may ask: an assertion for somebody else is none of its business.
+// is the request's URL or the issuer: the host that gets an assertion for
+// another server could log in there.
 func (c *conversation) assertion(a *abi.ClientAuth, to *url.URL) (string, error) {
 	if c.key == nil {
 		return "", &upstream.Error{Kind: upstream.Misconfigured, Detail: "the upstream wants assertions signed with a key; set client_key of tenant " + c.binding.Tenant}
 	}
 	audience := to.String()
 	if a.Audience != "" {
-		u, err := url.Parse(a.Audience)
-		if err != nil {
-			return "", c.bug("the audience it asks for is no URL")
-		}
-		if err := c.module.cfg.Fetch.CheckURL(u, c.hosts); err != nil {
-			return "", c.egressError(err)
+		if !c.checkAudience(a.Audience, to) {
+			return "", c.egressError(fmt.Errorf("%w: the audience %q is not the URL asked and not an issuer that secret_urls of the manifest names; if it is right, add %s%s there (sdk/ABI.md)",
+				errSecretPlace, a.Audience, abi.SecretIssuer, a.Audience))
 		}
 		audience = a.Audience
 	}

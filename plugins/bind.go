@@ -156,7 +156,12 @@ func (m *Module) bind(b Binding) (*provider, error) {
 	if len(b.Hosts) > 0 {
 		hosts = common(hosts, b.Hosts)
 	}
-	p := &provider{module: m, binding: b, manifest: m.manifest, settings: text, hosts: hosts}
+	places, err := resolveSecretPlaces(m.manifest, settings, b.ClientID)
+	if err != nil {
+		return nil, err
+	}
+	p := &provider{module: m, binding: b, manifest: m.manifest, settings: text, hosts: hosts, places: places}
+	p.secrets.add(b.ClientSecret.Reveal())
 	p.named.settings = m.settings.upstreamSettings(&m.manifest, settings)
 	p.manifest.DisplayName = cmp.Or(settled(m.manifest.DisplayName, settings), m.manifest.Name)
 	p.manifest.HomePage = settled(m.manifest.HomePage, settings)

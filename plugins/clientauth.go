@@ -19,11 +19,20 @@ const (
 	jsonType = "application/json"
 )
 
-// authenticate carries out a client_auth directive on a request about to leave
-// and returns its body. This is the one place where the client secret leaves
-// its wrapper.
-func (c *conversation) authenticate(a *abi.ClientAuth, to *url.URL, header http.Header, body []byte) ([]byte, error) {
+// authenticate carries out a client_auth directive on a request about to be
+// sent and returns its body. This is the one place where the client secret is
+// revealed.
+func (c *conversation) authenticate(a *abi.ClientAuth, method string, to *url.URL, header http.Header, body []byte) ([]byte, error) {
 	id, secret := c.binding.ClientID, c.binding.ClientSecret
+	inHeader := a.Method == abi.AuthBasic || a.Method == abi.AuthBasicSecret
+	if !inHeader && (method == http.MethodGet || method == http.MethodHead) { // RFC 9110 §9.3.1
+		return nil, c.bug(fmt.Sprintf("it asks for client authentication %q in the body of a %s request; use POST or basic", a.Method, method))
+	}
+	if slices.Contains([]string{abi.AuthBasic, abi.AuthBasicSecret, abi.AuthPost, abi.AuthPrivateKeyJWT}, a.Method) {
+		if err := c.checkSecretPlace(a, method, to); err != nil {
+			return nil, c.egressError(err)
+		}
+	}
 	if secret.IsZero() && slices.Contains([]string{abi.AuthBasic, abi.AuthBasicSecret, abi.AuthPost}, a.Method) {
 		return nil, &upstream.Error{Kind: upstream.Misconfigured, Detail: "the upstream wants a client secret; set client_secret of tenant " + c.binding.Tenant}
 	}
@@ -43,6 +52,7 @@ func (c *conversation) authenticate(a *abi.ClientAuth, to *url.URL, header http.
 		if err != nil {
 			return nil, err
 		}
+		c.sent.add(assertion)
 		return c.addParams(header, body, [][2]string{
 			{idParam, id}, {"client_assertion_type", assertionType}, {"client_assertion", assertion},
 		})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,10 @@ type conversation struct {
 	replay []step // kept by an earlier attempt, not yet asked for again
 	keep   *keeper
 	secret *redactor
+	sent   eraser // of the client secret and of assertions that were sent
+
+	endpoints []string // that a metadata document names; a secret may go there
+	issuers   []string // that it states
 
 	log      *wasi.Log // of the last run
 	runs     int
@@ -49,6 +54,7 @@ func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep 
 	ctx, cancel := context.WithTimeout(ctx, p.module.cfg.Limits.Conversation)
 	defer cancel()
 	c := &conversation{provider: p, op: op, input: input, keep: keep, secret: newRedactor(p.binding, input), began: began}
+	c.sent.needles = slices.Clone(p.secrets.needles)
 	c.now = time.UnixMilli(began.UnixMilli()) // as the document and the journal have it
 	if _, err := io.ReadFull(p.module.cfg.Random, c.seed[:]); err != nil {
 		return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "no randomness for a seed", Err: err}
@@ -80,6 +86,7 @@ func (c *conversation) hold(ctx context.Context) (abi.Raw, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.learnEndpoints(out.Request, s)
 		c.secret.learn(s.Body)
 		c.steps = append(c.steps, s)
 		if len(c.replay) > 0 {

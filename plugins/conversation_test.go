@@ -64,7 +64,8 @@ func TestWaitIsAStep(t *testing.T) {
 }
 
 func TestClientAuthInTheBody(t *testing.T) {
-	c := &conversation{provider: &provider{module: &Module{}, binding: Binding{ClientID: "id", ClientSecret: seal.NewSecret("se&cret")}}, secret: &redactor{}}
+	places := secretPlaces{urls: []string{"https://a.example:443/token?"}}
+	c := &conversation{provider: &provider{module: &Module{}, places: places, binding: Binding{ClientID: "id", ClientSecret: seal.NewSecret("se&cret")}}, secret: &redactor{}}
 	to := &url.URL{Scheme: "https", Host: "a.example", Path: "/token"}
 	tests := []struct {
 		name, contentType, body string
@@ -74,7 +75,7 @@ func TestClientAuthInTheBody(t *testing.T) {
 	}{
 		{"none", formType, "a=b", abi.ClientAuth{Method: abi.AuthNone}, "a=b&client_id=id", ""},
 		{"no body", "", "", abi.ClientAuth{Method: abi.AuthPost}, "client_id=id&client_secret=se%26cret", ""},
-		{"renamed", formType + "; charset=utf-8", "a=b", abi.ClientAuth{Method: abi.AuthPost, IDParam: "key", SecretParam: "pw"}, "a=b&key=id&pw=se%26cret", ""},
+		{"renamed", formType + "; charset=utf-8", "a=b", abi.ClientAuth{Method: abi.AuthPost, IDParam: "key", SecretParam: "secret"}, "a=b&key=id&secret=se%26cret", ""},
 		{"there already", formType, "client_id=id", abi.ClientAuth{Method: abi.AuthNone}, "client_id=id", ""},
 		{"another there", formType, "client_id=x", abi.ClientAuth{Method: abi.AuthNone}, "", upstream.Bug},
 		{"json", jsonType, `{"z":1}`, abi.ClientAuth{Method: abi.AuthPost}, `{"client_id":"id","client_secret":"se\u0026cret","z":1}`, ""},
@@ -88,7 +89,7 @@ func TestClientAuthInTheBody(t *testing.T) {
 		if tt.contentType != "" {
 			header["Content-Type"] = []string{tt.contentType}
 		}
-		got, err := c.authenticate(&tt.auth, to, header, []byte(tt.body))
+		got, err := c.authenticate(&tt.auth, "POST", to, header, []byte(tt.body))
 		if string(got) != tt.want || err != nil != (tt.kind != "") || err != nil && upstream.KindOf(err) != tt.kind {
 			t.Errorf("%s: %q, %v", tt.name, got, err)
 		}
@@ -97,7 +98,7 @@ func TestClientAuthInTheBody(t *testing.T) {
 		}
 	}
 	c.binding.ClientSecret = seal.Secret{}
-	if _, err := c.authenticate(&abi.ClientAuth{Method: abi.AuthBasic}, to, map[string][]string{}, nil); upstream.KindOf(err) != upstream.Misconfigured {
+	if _, err := c.authenticate(&abi.ClientAuth{Method: abi.AuthBasic}, "POST", to, map[string][]string{}, nil); upstream.KindOf(err) != upstream.Misconfigured {
 		t.Errorf("no secret: %v", err)
 	}
 }

@@ -40,6 +40,7 @@ func (c *conversation) perform(ctx context.Context, r *abi.Request, body []byte)
 		c.note(req.URL.Host, res, err, c.module.cfg.Now().Sub(started))
 		switch {
 		case err == nil:
+			c.sent.clean(res)
 			// An upstream that broke down may have done half of what it was asked.
 			c.lost = acts(r) && res.Status >= http.StatusInternalServerError
 			return stepOf(res), nil
@@ -97,7 +98,7 @@ func (c *conversation) build(ctx context.Context, r *abi.Request, body []byte) (
 		if err := c.module.cfg.Fetch.CheckURL(u, c.hosts); err != nil {
 			return nil, c.egressError(err)
 		}
-		if body, err = c.authenticate(r.ClientAuth, u, header, body); err != nil {
+		if body, err = c.authenticate(r.ClientAuth, r.Method, u, header, body); err != nil {
 			return nil, err
 		}
 	}
@@ -137,7 +138,8 @@ func stepOf(res *fetch.Response) step {
 func (c *conversation) egressError(err error) *upstream.Error {
 	e := &upstream.Error{Kind: upstream.Unavailable, Err: err}
 	switch {
-	case errors.Is(err, fetch.ErrHostNotAllowed), errors.Is(err, fetch.ErrAddressNotAllowed), errors.Is(err, fetch.ErrScheme):
+	case errors.Is(err, fetch.ErrHostNotAllowed), errors.Is(err, fetch.ErrAddressNotAllowed), errors.Is(err, fetch.ErrScheme),
+		errors.Is(err, errSecretPlace):
 		e.Kind = upstream.Misconfigured
 	case errors.Is(err, fetch.ErrHeader), errors.Is(err, fetch.ErrURL):
 		return c.bug(err.Error())

@@ -46,6 +46,7 @@ type Config struct {
 	Now      func() time.Time
 	Random   io.Reader // seeds of conversations, ids of assertions; nil: crypto/rand
 	Limits   Limits
+	Strict   bool // refuses modules whose manifest cannot name secret_urls
 }
 
 // Limits bound what a provider may use. A zero field takes its default.

@@ -156,6 +156,9 @@ func (h *Host) load(ctx context.Context, path string, modules []*Module) (*Modul
 	if err != nil {
 		return nil, err
 	}
+	if h.cfg.Strict && !namesSecretURLs(manifest) {
+		return nil, fmt.Errorf("%w, and plugins/strict is on; build it with the SDK of this release", errAnyHost(manifest))
+	}
 	m, err := openModule(ctx, h.cfg, wasm)
 	if err != nil {
 		return nil, err
@@ -196,6 +199,10 @@ func (h *Host) admit(ctx context.Context, path string, f *file, accept bool) {
 	if !h.inService(f.module) {
 		h.modules = append(h.modules, f.module)
 		f.module.changed(PluginLoaded, "")
+		if m := f.module; !namesSecretURLs(m.manifest) {
+			h.cfg.Logger.Warn("plugin may send the client secret to each of its hosts", "plugin", m.name(), "digest", m.digest,
+				"reason", errAnyHost(m.manifest), "remedy", "build it with the SDK of this release; plugins/strict refuses such plugins")
+		}
 	}
 	if moved != nil {
 		moved.changed(PluginSwapped, "")

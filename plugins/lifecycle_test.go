@@ -370,3 +370,32 @@ func (b *bound) check(ctx context.Context) (string, error) {
 	out, err := p.converse(ctx, "check", nil, nil)
 	return string(out), err
 }
+
+func TestPluginWithoutSecretURLsIsMarkedAndStrictRefusesIt(t *testing.T) {
+	older := named("tiny", "1.0.0")
+	newer := handmade{}.plugin(strings.Replace(manifestOf("tiny", "1.1.0", anySettings), `"abi":"1.0"`, `"abi":"1.2"`, 1))
+	s := newShelf(t, map[string][]byte{"tiny.wasm": older})
+	if log := s.log.String(); !strings.Contains(log, "may send the client secret to each of its hosts") || !strings.Contains(log, "plugins/strict") {
+		t.Errorf("log: %s", log)
+	}
+	s = newShelf(t, map[string][]byte{"tiny.wasm": newer})
+	if log := s.log.String(); strings.Contains(log, "client secret") {
+		t.Errorf("log: %s", log)
+	}
+	_, cfg := newUpstream(t)
+	cfg.Dirs, cfg.Strict = []string{t.TempDir()}, true
+	for name, wasm := range map[string][]byte{"older.wasm": older, "newer.wasm": newer} {
+		if err := os.WriteFile(filepath.Join(cfg.Dirs[0], name), wasm, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host, err := New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { host.Close(context.Background()) })
+	faults := host.Faults()
+	if len(faults) != 1 || !strings.Contains(faults[0].Err.Error(), "older.wasm: its ABI is 1.0, which has no secret_urls, and plugins/strict is on") {
+		t.Errorf("faults %v", faults)
+	}
+}

@@ -125,6 +125,7 @@ func parseManifest(text []byte) (abi.Manifest, error) {
 			faults = append(faults, fmt.Errorf("manifest: host %q; use host, host:port or {settings.NAME}, in lower case", h))
 		}
 	}
+	faults = append(faults, checkSecretURLs(m)...)
 	if _, err := parseSchema(m.Settings); err != nil {
 		faults = append(faults, fmt.Errorf("manifest: %w", err))
 	}

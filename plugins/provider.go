@@ -24,6 +24,8 @@ type provider struct {
 	settings abi.Raw
 	hosts    []string     // which may be asked
 	named    upstreamName // which upstream it is
+	places   secretPlaces // where a secret may go
+	secrets  eraser       // of the client secret
 	key      *clientKey
 }
 

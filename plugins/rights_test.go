@@ -121,17 +121,22 @@ func TestClientKeyThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// An assertion made for somebody else's token endpoint would let the host that
-// gets it log in there.
-func TestAudienceIsAnAllowedHost(t *testing.T) {
+// A host that gets an assertion made for another server could log in there.
+func TestAudienceIsTheRequestOrTheIssuer(t *testing.T) {
 	key, err := parseClientKey(seal.NewSecret(pemOf(t, must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)))))
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &Module{cfg: Config{}.withDefaults()}
-	c := &conversation{provider: &provider{module: m, key: key, hosts: []string{"a.example"}}, secret: &redactor{}}
-	to := &url.URL{Scheme: "https", Host: "a.example", Path: "/token"}
-	for audience, ok := range map[string]bool{"": true, "https://a.example": true, "https://b.example/token": false, "urn:x": false} {
+	p := &provider{module: m, key: key, hosts: []string{"a.example", "b.example"}, places: secretPlaces{issuers: []string{"https://named.example"}}}
+	c := &conversation{provider: p, secret: &redactor{}, issuers: []string{"urn:stated"}}
+	to := must(url.Parse("https://a.example/one/token"))
+	for audience, ok := range map[string]bool{
+		"": true, "https://a.example/one/token": true, "https://a.example": true, "https://a.example/": true, "https://a.example/one": true,
+		"https://named.example": true, "urn:stated": true,
+		"https://a.example/two": false, "https://a.example/on": false, "https://a.example/one/token/x": false, "http://a.example": false,
+		"https://a.example:8443": false, "https://b.example": false, "https://b.example/token": false, "urn:x": false, "https://named.example/": false,
+	} {
 		if _, err := c.assertion(&abi.ClientAuth{Audience: audience}, to); (err == nil) != ok {
 			t.Errorf("%q: %v", audience, err)
 		}
@@ -139,13 +144,14 @@ func TestAudienceIsAnAllowedHost(t *testing.T) {
 }
 
 func TestBasicSecret(t *testing.T) {
-	c := &conversation{provider: &provider{module: &Module{}, binding: Binding{ClientID: "id", ClientSecret: seal.NewSecret("se:cret")}}, secret: &redactor{}}
+	p := &provider{module: &Module{}, binding: Binding{ClientID: "id", ClientSecret: seal.NewSecret("se:cret")}, places: secretPlaces{anyHost: true}}
+	c := &conversation{provider: p, secret: &redactor{}}
 	header := map[string][]string{}
-	body, err := c.authenticate(&abi.ClientAuth{Method: abi.AuthBasicSecret}, &url.URL{}, header, []byte("x"))
+	body, err := c.authenticate(&abi.ClientAuth{Method: abi.AuthBasicSecret}, "POST", &url.URL{}, header, []byte("x"))
 	if want := "Basic " + base64.StdEncoding.EncodeToString([]byte("se:cret:")); err != nil || string(body) != "x" || header["Authorization"][0] != want {
 		t.Errorf("%q, %q, %v", header, body, err)
 	}
-	if _, err := c.authenticate(&abi.ClientAuth{Method: abi.AuthBasicSecret}, &url.URL{}, header, nil); upstream.KindOf(err) != upstream.Bug {
+	if _, err := c.authenticate(&abi.ClientAuth{Method: abi.AuthBasicSecret}, "POST", &url.URL{}, header, nil); upstream.KindOf(err) != upstream.Bug {
 		t.Errorf("with a header already there: %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,6 +127,7 @@ func (m *Module) Converse(ctx context.Context, b Binding, op string, input []byt
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Limits.Conversation)
 	defer cancel()
 	c := &conversation{provider: p, op: op, input: input, secret: newRedactor(b, input), began: m.cfg.Now()}
+	c.sent.needles = slices.Clone(p.secrets.needles)
 	c.now = time.UnixMilli(c.began.UnixMilli())
 	if _, err := io.ReadFull(m.cfg.Random, c.seed[:]); err != nil {
 		return nil, fmt.Errorf("no randomness for a seed: %w", err)
@@ -157,6 +159,7 @@ func (c *conversation) holdOpenly(ctx context.Context, tell func(Turn)) ([]byte,
 		if err != nil {
 			return nil, err
 		}
+		c.learnEndpoints(out.Request, s)
 		c.secret.learn(s.Body)
 		c.steps = append(c.steps, s)
 	}

@@ -99,6 +99,9 @@ func encodeManifest(m Manifest) (tree.Value, error) {
 		return tree.Value{}, err
 	}
 	o.Set("hosts", tree.Strings(m.Hosts))
+	if len(m.SecretURLs) > 0 {
+		o.Set("secret_urls", tree.Strings(m.SecretURLs))
+	}
 	setScopes(&o, m.Scopes)
 	var can tree.Object
 	can.Set("pkce", tree.Bool(m.Capabilities.PKCE))

@@ -32,15 +32,15 @@ func pluginListCommand(sys system) *cobra.Command {
 	cmd.MarkFlagsOneRequired("config", "dir")
 	cmd.MarkFlagsMutuallyExclusive("config", "dir")
 	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
-		folder := *dir
+		folder, strict := *dir, false
 		if folder == "" {
 			cfg, err := loadConfig(cmd, sys, *files)
 			if err != nil {
 				return err
 			}
-			folder = cfg.Plugins.Dir
+			folder, strict = cfg.Plugins.Dir, cfg.Plugins.Strict
 		}
-		all, err := listPlugins(cmd.Context(), sys, folder)
+		all, err := listPlugins(cmd.Context(), sys, folder, strict)
 		if err != nil {
 			return err
 		}
@@ -60,16 +60,17 @@ type listed struct {
 	Digest  string   `json:"digest,omitempty"`
 	Size    int      `json:"size,omitempty"` // bytes
 	Hosts   []string `json:"hosts,omitempty"`
+	Secrets string   `json:"secrets,omitempty"` // where the client secret may go: declared URLs or any host
 	Refused string   `json:"refused,omitempty"` // why it is not in service
 }
 
 // listPlugins loads a folder's plugins and returns its files by name.
-func listPlugins(ctx context.Context, sys system, dir string) (all []listed, err error) {
+func listPlugins(ctx context.Context, sys system, dir string, strict bool) (all []listed, err error) {
 	cfg, err := workbench(sys)
 	if err != nil {
 		return nil, err
 	}
-	cfg.Dirs = []string{dir}
+	cfg.Dirs, cfg.Strict = []string{dir}, strict
 	host, err := plugins.New(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -87,6 +88,10 @@ func listPlugins(ctx context.Context, sys system, dir string) (all []listed, err
 		if err == nil {
 			m := info.Manifest
 			l.Name, l.Version, l.Digest, l.Size, l.Hosts = m.Name, m.Version, info.Digest, info.Size, m.Hosts
+			l.Secrets = "declared URLs"
+			if !info.NamesSecretURLs() {
+				l.Secrets = "any host"
+			}
 		}
 		if i := slices.IndexFunc(faults, func(f plugins.Fault) bool { return f.Path == path }); i >= 0 {
 			l.Refused = strings.TrimPrefix(oneLine(faults[i].Err), "plugins: "+path+": ")
@@ -116,6 +121,9 @@ func printPlugins(w io.Writer, all []listed) error {
 		return err
 	}
 	for _, l := range all {
+		if l.Refused == "" && l.Secrets == "any host" {
+			fmt.Fprintf(w, "warning: %s: its ABI names no secret_urls, so it may send the client secret to each of its hosts; build it with the SDK of this release\n", l.File)
+		}
 		if l.Refused != "" {
 			fmt.Fprintf(w, "refused: %s: %s\n", l.File, l.Refused)
 		}

@@ -186,6 +186,7 @@ func (d *deployment) openPlugins(ctx context.Context, sys system) (err error) {
 		Logger:   d.log.Named("plugins"),
 		Observer: d.signals,
 		Now:      d.faults.now,
+		Strict:   d.cfg.Plugins.Strict,
 	})
 	if err != nil {
 		return err

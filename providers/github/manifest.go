@@ -33,6 +33,13 @@ func manifest() sdk.Manifest {
 		HomePage:    "https://docs.github.com/apps/oauth-apps",
 		Settings:    sdk.Raw(settings),
 		Hosts:       []string{"{settings.host}", "api.github.com", "{settings.base_url}", "{settings.api_url}"},
+		// The token endpoint, and where a token or the user's grant is deleted.
+		SecretURLs: []string{
+			"https://{settings.host}/login/oauth/access_token", "{settings.base_url}/login/oauth/access_token",
+			"https://api.github.com/applications/{client_id}/token", "https://api.github.com/applications/{client_id}/grant",
+			"https://{settings.host}/api/v3/applications/{client_id}/token", "https://{settings.host}/api/v3/applications/{client_id}/grant",
+			"{settings.api_url}/applications/{client_id}/token", "{settings.api_url}/applications/{client_id}/grant",
+		},
 		Scopes: []sdk.Scope{
 			{Name: "read:user", Description: "See your profile", Default: true},
 			{Name: "user:email", Description: "See your e-mail addresses"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/sdk"
@@ -115,6 +116,7 @@ func manifest() sdk.Manifest {
 		HomePage:     "{settings.home_page}",
 		Settings:     sdk.Raw(settings),
 		Hosts:        allHosts(),
+		SecretURLs:   allSecretURLs(),
 		Capabilities: sdk.Capabilities{PKCE: true, Refresh: true, Revoke: true, Identity: true},
 		// Not known beforehand, so the careful answer; Describe knows better.
 		Refresh: sdk.RefreshRules{Rotates: true, SingleUse: true},
@@ -135,4 +137,31 @@ func allHosts() []string {
 		list = hosts(list, &p.config)
 	}
 	return list
+}
+
+// allSecretURLs names the same way where a secret may go: what settings name,
+// and the endpoints of every preset, at its own root or at the setting
+// base_url. Hosts narrows it to one tenant's upstream.
+func allSecretURLs() []string {
+	list := []string{
+		"{settings.token_url}", "{settings.refresh_url}", "{settings.revoke_url}", "{settings.userinfo_url}",
+		"issuer:{settings.audience}", "issuer:{settings.issuer}",
+	}
+	for _, p := range presets() {
+		roots := []string{p.base, "{settings.base_url}"}
+		if p.base == "" {
+			roots = roots[1:]
+		}
+		for _, url := range p.config.SecretURLs() {
+			if !strings.Contains(url, "{base}") {
+				list = append(list, url)
+				continue
+			}
+			for _, root := range roots {
+				list = append(list, strings.ReplaceAll(url, "{base}", root))
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }

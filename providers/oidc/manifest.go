@@ -52,6 +52,11 @@ func manifest() sdk.Manifest {
 			"accounts.google.com", "oauth2.googleapis.com", "openidconnect.googleapis.com",
 			"login.microsoftonline.com", "graph.microsoft.com",
 		},
+		// The host reads the endpoints from the metadata itself.
+		SecretURLs: []string{
+			"discovery:{settings.issuer}", "discovery:https://accounts.google.com",
+			"discovery:https://login.microsoftonline.com/{settings.tenant}/v2.0",
+		},
 		Scopes: []sdk.Scope{
 			{Name: "openid", Description: "Know who you are", Default: true},
 			{Name: "profile", Description: "See your name and picture", Default: true},

@@ -37,6 +37,9 @@ func manifest() sdk.Manifest {
 		HomePage:    "https://docs.slack.dev/authentication/installing-with-oauth",
 		Settings:    sdk.Raw(settings),
 		Hosts:       []string{"{settings.base_url}"},
+		SecretURLs: []string{
+			"{settings.base_url}/api/oauth.v2.access", "{settings.base_url}/api/oauth.v2.user.access", "{settings.base_url}/api/openid.connect.token",
+		},
 		Scopes: []sdk.Scope{
 			{Name: "users:read", Description: "See the people in the workspace"},
 			{Name: "users:read.email", Description: "See the e-mail addresses of people in the workspace"},

@@ -21,6 +21,7 @@ func manifest() sdk.Manifest {
 		HomePage:    "https://developer.tidal.com",
 		Settings:    sdk.Raw(settings),
 		Hosts:       []string{"login.tidal.com", "auth.tidal.com", "openapi.tidal.com"},
+		SecretURLs:  []string{"https://auth.tidal.com/v1/oauth2/token"},
 		Scopes: []sdk.Scope{
 			{Name: "user.read", Description: "See your profile and your country", Default: true},
 			{Name: "collection.read", Description: "See your collection of albums, artists and tracks"},

@@ -104,13 +104,14 @@ const (
 )
 
 // ClientAuth is a directive, not data: the host adds the credential to the
-// request as it leaves, and only towards hosts the manifest names. The body
-// must be a form or a JSON object for every method but the basic ones.
+// request as it leaves, and only towards the manifest's SecretURLs. The body
+// must be a form or a JSON object for every method but the basic ones, and the
+// request a POST if a secret or an assertion goes into it.
 type ClientAuth struct {
 	Method      string `json:"method"`
 	IDParam     string `json:"id_param,omitempty"`     // default client_id
-	SecretParam string `json:"secret_param,omitempty"` // default client_secret
-	Audience    string `json:"audience,omitempty"`     // private_key_jwt: aud of the assertion; default the request URL
+	SecretParam string `json:"secret_param,omitempty"` // default client_secret; one of a short list, see sdk/ABI.md
+	Audience    string `json:"audience,omitempty"`     // private_key_jwt: aud of the assertion, the request URL (default) or the issuer
 }
 
 // Error kinds, a closed set.
@@ -215,16 +216,27 @@ type CheckResult struct {
 	CallbackIssuer string `json:"callback_issuer,omitempty"`
 }
 
+// Prefixes of an entry of Manifest.SecretURLs. An entry without one is a URL
+// that may hold {settings.NAME} and {client_id}.
+const (
+	// SecretDiscovery is followed by an issuer or the URL of a metadata
+	// document, whose endpoints the host reads itself.
+	SecretDiscovery = "discovery:"
+	// SecretIssuer is followed by an issuer that an assertion may be for.
+	SecretIssuer = "issuer:"
+)
+
 // Manifest says what a provider is and what it needs. Effective rights are the
 // manifest's, the tenant's policy and the operator's ceiling together.
 type Manifest struct {
 	ABI          string       `json:"abi"`
 	Name         string       `json:"name"` // lower-case letters, digits and hyphens
 	Version      string       `json:"version"`
-	DisplayName  string       `json:"display_name"`        // may be {settings.NAME}
-	HomePage     string       `json:"home_page,omitempty"` // may be {settings.NAME}
-	Settings     Raw          `json:"settings,omitempty"`  // JSON Schema of the settings, an object schema with defaults
-	Hosts        []string     `json:"hosts"`               // host, host:port, or {settings.NAME} whose value is a host, an https URL or a list of them
+	DisplayName  string       `json:"display_name"`          // may be {settings.NAME}
+	HomePage     string       `json:"home_page,omitempty"`   // may be {settings.NAME}
+	Settings     Raw          `json:"settings,omitempty"`    // JSON Schema of the settings, an object schema with defaults
+	Hosts        []string     `json:"hosts"`                 // host, host:port, or {settings.NAME} whose value is a host, an https URL or a list of them
+	SecretURLs   []string     `json:"secret_urls,omitempty"` // where a client secret or an assertion may go; since 1.2, see SecretDiscovery
 	Scopes       []Scope      `json:"scopes,omitempty"`
 	Capabilities Capabilities `json:"capabilities"`
 	Refresh      RefreshRules `json:"refresh"`

@@ -27,8 +27,36 @@ var (
 	_ sdk.Identifier = (*Provider)(nil)
 )
 
-// Manifest returns Info.
-func (p *Provider) Manifest() sdk.Manifest { return p.Info }
+// Manifest returns Info. Where it names no SecretURLs, they are the table's.
+func (p *Provider) Manifest() sdk.Manifest {
+	m := p.Info
+	if m.SecretURLs == nil {
+		m.SecretURLs = p.Config.SecretURLs()
+	}
+	return m
+}
+
+// SecretURLs returns the URLs of the table that the client's credentials are
+// sent to, and the audience of its assertions, as a manifest names them.
+func (cfg *Config) SecretURLs() []string {
+	list := []string{cfg.TokenURL, cfg.RefreshURL}
+	if shape := cfg.Revocation.Shape; shape != RevokeBearer && shape != RevokeURL {
+		list = append(list, cfg.RevokeURL)
+	}
+	if cfg.Identity.Introspect {
+		list = append(list, cfg.UserinfoURL)
+	}
+	if cfg.Audience != "" {
+		list = append(list, abi.SecretIssuer+cfg.Audience)
+	}
+	var named []string
+	for _, url := range list {
+		if url != "" && !slices.Contains(named, url) {
+			named = append(named, url)
+		}
+	}
+	return named
+}
 
 // Check refuses settings that leave a URL of the table without a value.
 func (p *Provider) Check(c *sdk.Conversation) error {

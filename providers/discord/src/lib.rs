@@ -24,6 +24,7 @@ impl Provider for Discord {
             display_name: "Discord",
             home_page: "https://discord.com/developers/docs/topics/oauth2",
             hosts: &["discord.com"],
+            secret_urls: &[TOKEN, REVOKE],
             scopes: SCOPES,
             capabilities: Capabilities {
                 pkce: true,

@@ -20,6 +20,10 @@ pub struct Manifest {
     /// Host, host:port, or {settings.NAME} whose value is a host or an https
     /// URL.
     pub hosts: &'static [&'static str],
+    /// Where a client secret or an assertion may go: URLs, which may hold
+    /// {settings.NAME} and {client_id}, or discovery:ISSUER or issuer:ISSUER;
+    /// see `sdk/ABI.md`. Without any, no secret is sent.
+    pub secret_urls: &'static [&'static str],
     /// The scopes in words for the consent page.
     pub scopes: &'static [Scope],
     /// Which optional parts the provider has.

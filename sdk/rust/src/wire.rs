@@ -276,6 +276,9 @@ fn manifest(m: &Manifest) -> Result<String, Error> {
         }
     }
     o = o.raw("hosts", &list(m.hosts.iter().map(|h| quote(h))));
+    if !m.secret_urls.is_empty() {
+        o = o.raw("secret_urls", &list(m.secret_urls.iter().map(|u| quote(u))));
+    }
     if !m.scopes.is_empty() {
         let scope = |s: &crate::Scope| {
             Object::new()

@@ -11,6 +11,7 @@ impl Provider for Up {
             version: "1.0.0",
             settings: r#"{"type": "object"}"#,
             hosts: &["up.example"],
+            secret_urls: &["https://up.example/token"],
             scopes: &[Scope {
                 name: "a",
                 description: "All",
@@ -100,7 +101,7 @@ fn ask(head: &str, bodies: &str) -> String {
 fn describe() {
     let want = concat!(
         r#"{"result":{"abi":"1.2","name":"up","version":"1.0.0","display_name":"","settings":{"type":"object"},"#,
-        r#""hosts":["up.example"],"scopes":[{"name":"a","description":"All","default":true}],"#,
+        r#""hosts":["up.example"],"secret_urls":["https://up.example/token"],"scopes":[{"name":"a","description":"All","default":true}],"#,
         r#""capabilities":{"pkce":false,"refresh":false,"revoke":false,"identity":false},"refresh":{}}}"#
     );
     assert_eq!(ask(r#"{"op":"describe"}"#, ""), want);
