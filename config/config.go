@@ -68,6 +68,15 @@ type Server struct {
 	// for the public. Empty or `off`: none.
 	OperatorListen string `koanf:"operator_listen" default:"127.0.0.1:9090" example:"off"`
 
+	// How long Sallyport goes on serving after SIGTERM, so that proxies find out
+	// and send new requests elsewhere. `/readyz` answers 503 at once, every
+	// answer closes its connection, and streams that only carry notifications
+	// end. Then the listeners close, and calls under way get 30s to finish; give
+	// the process that much longer before it is killed. Make it longer than the
+	// proxy needs to see `/readyz` fail; `0s` where no other replica takes over.
+	// SIGINT skips it, and a second signal ends the process at once.
+	DrainDelay time.Duration `koanf:"drain_delay" default:"10s" min:"0s" max:"10m"`
+
 	// URL of every tenant that has none of its own. `{tenant}` stands for the
 	// tenant's name, once, as a whole label of the host or a whole segment of
 	// the path. https, or http on a loopback host; no slash at the end.

@@ -20,6 +20,10 @@ func (s *Server) Operator() http.Handler {
 		oauth.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	mux.Get("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			oauth.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "draining"})
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
 		if err := s.cfg.Store.Ping(ctx); err != nil {

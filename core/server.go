@@ -51,6 +51,7 @@ type Server struct {
 	routes  []tenant.Route
 
 	unnamedProxy sync.Once // the operator is told of one, and once
+	draining     atomic.Bool
 }
 
 // New returns the server for cfg.
@@ -100,6 +101,16 @@ func (s *Server) Follow(ctx context.Context) {
 	store.Follow(ctx, s.cfg.Store, func(err error) {
 		s.cfg.Log.Warn("what other processes end is noticed late", "by", s.cfg.CacheTTL, "error", err)
 	}, s.forget...)
+}
+
+// Drain is called when the process is about to end, and again when it accepts
+// no more connections. From the first call on /readyz answers 503, so that
+// proxies send new requests elsewhere. Each call ends the open streams that
+// carry no answer to a call, cleanly; their clients open them again, at another
+// replica if there is one. Everything else is served as before.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.gateway.EndIdleStreams()
 }
 
 // Tenants returns the tenants served now.

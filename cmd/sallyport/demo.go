@@ -176,6 +176,7 @@ var demoConfig = template.Must(template.New("").Parse(`# written by: sallyport d
 server:
   listen: "{{.Front}}"
   operator_listen: "off"
+  drain_delay: 0s
   url: "http://{{.Front}}/{tenant}"
 log: { level: {{.LogLevel}} }
 audit: "{{.Data}}/audit.jsonl"

@@ -23,10 +23,10 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], system{out: os.Stdout, err: os.Stderr, environ: os.Environ(), faults: newFaults(os.Environ())})
-	stop()
-	os.Exit(code)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	ctx, force := untilSignal(signals, func() { signal.Stop(signals) }) // a third signal kills the process
+	os.Exit(run(ctx, os.Args[1:], system{out: os.Stdout, err: os.Stderr, environ: os.Environ(), faults: newFaults(os.Environ()), force: force}))
 }
 
 // system is what a verb sees of the process around it.
@@ -34,6 +34,7 @@ type system struct {
 	out, err io.Writer
 	environ  []string
 	faults   faults
+	force    context.Context // ends when a verb that is ending has to end at once
 }
 
 // failure marks errors of a verb that ran, as against a wrong command line.

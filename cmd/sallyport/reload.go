@@ -182,6 +182,7 @@ func (r *reloader) keepFixed(cfg *config.Config) (differ []string) {
 	}
 	keep("server/listen", cfg.Server.Listen == now.Server.Listen)
 	keep("server/operator_listen", cfg.Server.OperatorListen == now.Server.OperatorListen)
+	keep("server/drain_delay", cfg.Server.DrainDelay == now.Server.DrainDelay)
 	keep("server/trusted_proxies", slices.Equal(cfg.Server.TrustedProxies, now.Server.TrustedProxies))
 	keep("log", cfg.Log == now.Log)
 	keep("audit", cfg.Audit == now.Audit)
@@ -191,7 +192,7 @@ func (r *reloader) keepFixed(cfg *config.Config) (differ []string) {
 	keep("limits", cfg.Limits == now.Limits)
 	keep("plugins", reflect.DeepEqual(cfg.Plugins, now.Plugins))
 	cfg.Server.Listen, cfg.Server.OperatorListen = now.Server.Listen, now.Server.OperatorListen
-	cfg.Server.TrustedProxies = now.Server.TrustedProxies
+	cfg.Server.TrustedProxies, cfg.Server.DrainDelay = now.Server.TrustedProxies, now.Server.DrainDelay
 	cfg.Log, cfg.Audit, cfg.Store, cfg.Keys, cfg.Plugins, cfg.Limits = now.Log, now.Audit, now.Store, now.Keys, now.Plugins, now.Limits
 	cfg.CacheTTL = now.CacheTTL
 	return differ

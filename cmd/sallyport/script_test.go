@@ -100,6 +100,7 @@ func TestScript(t *testing.T) {
 			env.Setenv("KEY", seal.NewKey().Reveal())
 			env.Setenv("HOME", filepath.Join(env.WorkDir, ".home"))
 			env.Setenv("XDG_CACHE_HOME", cache)
+			env.Setenv("SALLYPORT_SERVER__DRAIN_DELAY", "0s") // no proxy has to find out
 			env.Values[serverKey{}] = &server{environ: env.Vars}
 			return nil
 		},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -16,14 +17,13 @@ import (
 	"github.com/sallyport/sallyport/config"
 )
 
-// drainTime is how long open streams may go on after SIGTERM.
-const drainTime = 10 * time.Second
-
 func serveCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Run the gateway",
-		Long: "Serve runs the gateway until SIGINT or SIGTERM and then lets open streams finish.\n" +
+		Long: "Serve runs the gateway until SIGTERM, goes on for server/drain_delay so that proxies\n" +
+			"find out, closes the listeners and lets calls under way finish. SIGINT skips the\n" +
+			"delay; a second signal ends it at once.\n" +
 			"A plugin that appears in the plugin folder is taken up at once. The tenants are\n" +
 			"made anew when a configuration file changes, and on SIGHUP, which also reads\n" +
 			"secrets from their files again and accepts plugins that wait for it. If anything\n" +
@@ -54,14 +54,14 @@ func serveCommand(sys system) *cobra.Command {
 // serve listens and answers until ctx ends, then drains. ready is called with
 // the front door's address once both listeners are open.
 func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
-	front, err := listen(d.cfg.Server.Listen, "server/listen", "--listen")
+	front, err := listen(ctx, d.cfg.Server.Listen, "server/listen", "--listen")
 	if err != nil {
 		return err
 	}
 	listeners := []net.Listener{front}
 	handlers := []http.Handler{d.server}
 	if address := d.cfg.Server.OperatorListen; address != "" && address != "off" {
-		operator, err := listen(address, "server/operator_listen", "--operator-listen")
+		operator, err := listen(ctx, address, "server/operator_listen", "--operator-listen")
 		if err != nil {
 			return errors.Join(err, front.Close())
 		}
@@ -69,12 +69,12 @@ func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
 		d.log.Info("operator listener", "address", operator.Addr().String())
 	}
 	defer inBackground(ctx, d.watchPlugins)()
-	defer inBackground(ctx, d.server.Follow)()
+	defer inBackground(context.WithoutCancel(ctx), d.server.Follow)() // also while draining
 	d.log.Info("serving", "address", front.Addr().String(), "tenants", d.server.Tenants().Len(), "version", version())
 	if ready != nil {
 		ready(front.Addr())
 	}
-	return serveAll(ctx, d.log, listeners, handlers)
+	return serveAll(ctx, d.log, listeners, handlers, drain{delay: d.cfg.Server.DrainDelay, tell: d.server.Drain, force: d.force})
 }
 
 // inBackground runs f until the returned function is called, which waits for it.
@@ -93,15 +93,16 @@ func (d *deployment) watchPlugins(ctx context.Context) {
 }
 
 // serveAll runs a server a listener until ctx ends or one fails.
-func serveAll(ctx context.Context, log hclog.Logger, listeners []net.Listener, handlers []http.Handler) error {
+func serveAll(ctx context.Context, log hclog.Logger, listeners []net.Listener, handlers []http.Handler, end drain) error {
 	failed := make(chan error, len(listeners))
+	var draining atomic.Bool
 	var servers []*http.Server
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // proxies that end TLS may speak it to us (RFC 9113 §3.3)
 	for i, l := range listeners {
 		s := &http.Server{
-			Handler:           handlers[i],
+			Handler:           closeConnections(&draining, handlers[i]),
 			Protocols:         &protocols,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,
@@ -112,27 +113,20 @@ func serveAll(ctx context.Context, log hclog.Logger, listeners []net.Listener, h
 		servers = append(servers, s)
 		go func() { failed <- s.Serve(l) }()
 	}
-	var errs []error
 	select {
 	case err := <-failed:
-		errs = append(errs, err)
+		return errors.Join(err, end.shutdown(ctx, log, servers))
 	case <-ctx.Done():
-		log.Info("stopping")
+		draining.Store(true)
+		return end.run(ctx, log, servers, listeners)
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-	defer cancel()
-	for _, s := range servers {
-		if err := s.Shutdown(drain); err != nil {
-			log.Warn("streams cut off", "error", err)
-			errs = append(errs, s.Close())
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // listen opens a TCP listener; the error says which key and flag choose it.
-func listen(address, key, flag string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+func listen(ctx context.Context, address, key, flag string) (net.Listener, error) {
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // its sockets take no filter, see refuseConnections
+	l, err := plain.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s: the address %s is in use by another process; stop that one or choose another address with %s", key, address, flag)

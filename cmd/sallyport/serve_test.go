@@ -40,7 +40,7 @@ func TestConnectionsAreHeldToTheirHeaders(t *testing.T) {
 				l := coretest.Listen()
 				done := make(chan error, 1)
 				go func() {
-					done <- serveAll(ctx, hclog.NewNullLogger(), []net.Listener{l}, []http.Handler{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+					done <- serveAll(ctx, hclog.NewNullLogger(), []net.Listener{l}, []http.Handler{http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}, atOnce())
 				}()
 				conn, err := l.Dial()
 				if err != nil {
@@ -79,7 +79,7 @@ func TestProxiesMaySpeakHTTP2(t *testing.T) {
 	go func() {
 		done <- serveAll(ctx, hclog.NewNullLogger(), []net.Listener{l}, []http.Handler{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, r.Proto)
-		})})
+		})}, atOnce())
 	}()
 	for proto, protocols := range map[string]func(*http.Protocols){
 		"HTTP/2.0": func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }, "HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },

@@ -37,6 +37,7 @@ import (
 type deployment struct {
 	cfg     *config.Config
 	faults  faults
+	force   context.Context // see system
 	log     hclog.Logger
 	fetch   *fetch.Client // for everything but backends
 	keys    *seal.Keyring
@@ -67,7 +68,7 @@ func loadConfig(cmd *cobra.Command, sys system, files []string) (*config.Config,
 // assemble opens everything a configuration names. It reports all that is
 // wrong at once and leaves nothing open then.
 func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deployment, err error) {
-	d = &deployment{cfg: cfg, faults: sys.faults}
+	d = &deployment{cfg: cfg, faults: sys.faults, force: sys.force}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.refused(), d.close())

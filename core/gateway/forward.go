@@ -88,6 +88,7 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 		return fmt.Errorf("gateway: %s redirects to %s; that may be the right backend", c.to, location)
 	default:
 		g.watch(res, c)
+		g.track(res, c)
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ type Gateway struct {
 	log     hclog.Logger
 	forward http.Handler
 	relayed relayed
+	idle    idleStreams
 }
 
 // Config is what a Gateway is made of. All but Audit is required.

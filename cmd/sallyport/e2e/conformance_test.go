@@ -90,6 +90,7 @@ var judgedConfig = template.Must(template.New("").Parse(`
 server:
   listen: "{{.Front}}"
   operator_listen: "{{.Operator}}"
+  drain_delay: 0s
   url: "http://{{.Front}}/{tenant}"
 store: "bolt://{{.Dir}}/state.db"
 keys: ["{{.Key}}"]

@@ -46,6 +46,7 @@ type gateway struct {
 	store   string   // URL
 	url     string   // of all tenants, if not below front
 	environ []string // of the process; nothing from outside
+	drain   string   // server/drain_delay; empty: not in the config
 	dir     string   // holds the config, the key and the plugins
 	private []string // hosts of the upstreams
 	tenants []tenant
@@ -68,7 +69,7 @@ func newGateway(ctx context.Context, t *testing.T, w *world, s site, store strin
 // prepareGateway lays the files of a Sallyport, for start to start it.
 func prepareGateway(t *testing.T, w *world, s site, store string, key seal.Key, tenants ...tenant) *gateway {
 	t.Helper()
-	g := &gateway{site: s, t: t, world: w, store: store, dir: t.TempDir(), out: newOutput(t)}
+	g := &gateway{site: s, t: t, world: w, store: store, dir: t.TempDir(), out: newOutput(t), drain: "0s"}
 	if err := os.MkdirAll(g.pluginDir(), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +107,9 @@ server:
   listen: "{{.Front}}"
   operator_listen: "{{.Operator}}"
   url: "{{.URL}}"
+{{- if .Drain}}
+  drain_delay: {{.Drain}}
+{{- end}}
 audit: stderr
 store: "{{.Store}}"
 keys: ["${file:{{.Dir}}/key}"]
@@ -136,7 +140,7 @@ tenants:
 func (g *gateway) writeConfig() (string, error) {
 	var text bytes.Buffer
 	err := configFile.Execute(&text, map[string]any{
-		"URL": cmp.Or(g.url, "http://"+g.front+"/{tenant}"), "Front": g.front, "Operator": g.operator, "Store": g.store, "Dir": g.dir, "Cache": g.world.cache,
+		"URL": cmp.Or(g.url, "http://"+g.front+"/{tenant}"), "Front": g.front, "Operator": g.operator, "Store": g.store, "Dir": g.dir, "Cache": g.world.cache, "Drain": g.drain,
 		"Private": g.private, "Tenants": g.tenants,
 	})
 	file := filepath.Join(g.dir, "sallyport.yaml")
