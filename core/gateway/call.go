@@ -1,20 +1,14 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
 )
-
-// maxBody is the largest request body, in bytes, that is kept: for policy to
-// look into, and for a second try.
-const maxBody = 1 << 20
 
 // call is one request on its way through the gateway.
 type call struct {
@@ -28,8 +22,9 @@ type call struct {
 	cancel  func()      // ends the backend's part
 
 	read     bool // the body was asked for
-	whole    bool // and body is all of it
-	body     []byte
+	whole    bool // body is all of it, or there was none
+	large    bool // it is larger than maxBody
+	body     *kept
 	messages []message
 }
 
@@ -43,52 +38,8 @@ func (c *call) vouch(g *gate) (err error) {
 	return err
 }
 
-// keep reads a body of at most maxBody bytes so that it can be looked into and
-// sent twice. A larger one streams through and is sent once; of one whose
-// length is not known the beginning has been read by then.
-func (c *call) keep() error {
-	r := c.in
-	if c.read {
-		return nil
-	}
-	c.read = true
-	if r.Body == nil || r.Body == http.NoBody {
-		c.whole = true
-		return nil
-	}
-	if r.ContentLength > maxBody {
-		return nil
-	}
-	// What is not there yet takes no memory, whatever Content-Length says.
-	b := bytes.NewBuffer(make([]byte, 0, bytes.MinRead+min(max(r.ContentLength, 0), 32<<10)))
-	if _, err := b.ReadFrom(io.LimitReader(r.Body, maxBody+1)); err != nil {
-		return oauth.Errorf(oauth.InvalidRequest, "the body cannot be read to its end")
-	}
-	if b.Len() > maxBody {
-		r.Body = unread{io.MultiReader(b, r.Body), r.Body}
-		return nil
-	}
-	c.body, c.whole = b.Bytes(), true
-	r.ContentLength, r.TransferEncoding = int64(len(c.body)), nil
-	c.rewind(r)
-	return nil
-}
-
-// unread is a body with its beginning put back.
-type unread struct {
-	io.Reader
-	io.Closer
-}
-
-// rewind gives r the kept body from its beginning. GetBody lets the transport
-// do it too, when a connection it kept turns out to be closed.
-func (c *call) rewind(r *http.Request) {
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.body)), nil }
-	r.Body, _ = r.GetBody()
-}
-
 // look returns the messages in the body, for policy to judge.
-func (c *call) look() ([]message, error) {
+func (c *call) look(b *bodies, caller string) ([]message, error) {
 	if c.in.Method != http.MethodPost {
 		if c.in.ContentLength != 0 { // some servers take the method from a header
 			return nil, oauth.Errorf(oauth.InvalidRequest, "a message is sent by POST")
@@ -100,15 +51,13 @@ func (c *call) look() ([]message, error) {
 			Code: oauth.InvalidRequest, Status: http.StatusUnsupportedMediaType, Description: "the body must be application/json in UTF-8, not encoded otherwise",
 		}}
 	}
-	if err := c.keep(); err != nil {
+	if err := c.keep(b, caller); err != nil {
 		return nil, err
 	}
 	if !c.whole {
-		return nil, &refusal{fault: &oauth.Error{
-			Code: oauth.InvalidRequest, Status: http.StatusRequestEntityTooLarge, Description: "a message here is at most 1 MiB",
-		}}
+		return nil, noRoom(c.large || c.in.ContentLength > maxBody)
 	}
-	messages, err := parse(c.body)
+	messages, err := parse(c.bytes())
 	if err != nil {
 		return nil, &refusal{fault: oauth.Errorf(oauth.InvalidRequest, "%s", err), code: codeParse}
 	}
@@ -119,13 +68,26 @@ func (c *call) look() ([]message, error) {
 	return messages, nil
 }
 
+// bytes is the kept body, nil if there is none.
+func (c *call) bytes() []byte {
+	if c.body == nil {
+		return nil
+	}
+	return c.body.b
+}
+
+// parsed returns the messages in the body as far as it was read and kept.
+func (c *call) parsed() ([]message, error) {
+	if c.messages != nil || c.body == nil {
+		return c.messages, nil
+	}
+	return parse(c.body.b)
+}
+
 // id is the id of the one request in the body, nil if there is none or it was
 // not read.
 func (c *call) id() json.RawMessage {
-	messages := c.messages
-	if messages == nil && c.whole {
-		messages, _ = parse(c.body)
-	}
+	messages, _ := c.parsed()
 	if len(messages) != 1 {
 		return nil
 	}

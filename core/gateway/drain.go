@@ -74,10 +74,10 @@ func isIdleStream(res *http.Response, c *call) bool {
 	if c.in.Method == http.MethodGet {
 		return true
 	}
-	if !bytes.Contains(c.body, []byte(subscriptionsListen)) {
+	if !bytes.Contains(c.bytes(), []byte(subscriptionsListen)) {
 		return false
 	}
-	messages, err := parse(c.body)
+	messages, err := c.parsed()
 	return err == nil && len(messages) > 0 && !slices.ContainsFunc(messages, func(m message) bool { return m.method != subscriptionsListen })
 }
 

@@ -90,6 +90,7 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 		g.watch(res, c)
 		g.track(res, c)
 	}
+	c.giveUp() // it is not sent again; a stream would hold it as long as it is open
 	return nil
 }
 
@@ -151,6 +152,8 @@ func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	again := r.Clone(r.Context())
 	maps.Copy(again.Header, c.vouched)
-	c.rewind(again)
+	if err := c.rewind(again); err != nil {
+		return nil, err
+	}
 	return rt.next.RoundTrip(again)
 }

@@ -73,7 +73,7 @@ func (g *Gateway) ask(r *http.Request, t *tenant.Tenant) (http.Header, error) {
 	}
 	p, err := g.gate.decide(r.Context(), t, facts{
 		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: askedQuery(r), sender: r.RemoteAddr,
-		messages: func() ([]message, error) { return announced(r.Header, t), nil },
+		messages: func(string) ([]message, error) { return announced(r.Header, t), nil },
 	})
 	if err != nil {
 		return nil, err

@@ -32,10 +32,11 @@ type facts struct {
 	origin        []string // the header's values
 	query         string   // of the URL, as it was sent
 	sender        string   // address and port
-	// messages tells what the request asks for. It is called once at most, and
-	// only where the tenant's policy depends on it. Nil or no messages: a
-	// request that is no message, such as one for a stream.
-	messages func() ([]message, error)
+	// messages returns what the request asks for; caller is what limits count,
+	// see pass.caller. It is called once at most, and only where the tenant's
+	// policy depends on it. Nil or no messages: a request that is not a message,
+	// such as one for a stream.
+	messages func(caller string) ([]message, error)
 }
 
 // pass is the gate's yes. The zero value admits without a user.
@@ -96,7 +97,7 @@ func (g *gate) admit(ctx context.Context, t *tenant.Tenant, f facts) (*pass, err
 	if err := g.limits.allow(t, p.caller(f.sender)); err != nil {
 		return p, err
 	}
-	if err := f.covered(t, live.Record.Scopes); err != nil {
+	if err := f.covered(t, p); err != nil {
 		return p, err
 	}
 	p.cred, err = g.keeper.Fresh(ctx, t, live)
@@ -112,10 +113,11 @@ func (g *gate) anonymous(t *tenant.Tenant, f facts) error {
 	if len(t.Anonymous) == 0 || f.messages == nil {
 		return errNoToken
 	}
-	if err := g.limits.allow(t, (&pass{}).caller(f.sender)); err != nil {
+	caller := (&pass{}).caller(f.sender)
+	if err := g.limits.allow(t, caller); err != nil {
 		return err
 	}
-	messages, err := f.messages()
+	messages, err := f.messages(caller)
 	if err != nil {
 		return err
 	}
@@ -132,14 +134,15 @@ func (g *gate) anonymous(t *tenant.Tenant, f facts) error {
 
 // covered tells whether the granted scopes suffice for the tools that are
 // called.
-func (f facts) covered(t *tenant.Tenant, granted []string) error {
+func (f facts) covered(t *tenant.Tenant, p *pass) error {
 	if len(t.Tools) == 0 || f.messages == nil {
 		return nil
 	}
-	messages, err := f.messages()
+	messages, err := f.messages(p.caller(f.sender))
 	if err != nil {
 		return err
 	}
+	granted := p.live.Record.Scopes
 	// All that the request needs, and what the client has, which it must not
 	// lose by asking for just that: one challenge and not one after another.
 	all := granted

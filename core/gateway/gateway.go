@@ -31,6 +31,7 @@ type Gateway struct {
 	forward http.Handler
 	relayed relayed
 	idle    idleStreams
+	bodies  *bodies
 }
 
 // Config is what a Gateway is made of. All but Audit is required.
@@ -56,6 +57,7 @@ func New(c Config) *Gateway {
 			limits: newLimits(c.Calls, c.Now), audit: c.Audit,
 		},
 		log:     c.Log,
+		bodies:  newBodies(),
 		relayed: relayed{log: c.Log, seen: map[string]map[string]bool{}},
 	}
 	g.forward = g.newForwarder(&retrier{next: c.Transport, gate: g.gate})
@@ -86,6 +88,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		g.refuse(w, c, err)
 		return nil
 	}
+	defer c.giveUp()
 	err := g.admit(c)
 	if c.leave != nil {
 		defer c.leave()
@@ -128,7 +131,8 @@ func upgrade(h http.Header) error {
 func (g *Gateway) admit(c *call) error {
 	r := c.in
 	p, err := g.gate.decide(r.Context(), c.tenant, facts{
-		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: r.URL.RawQuery, sender: r.RemoteAddr, messages: c.look,
+		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: r.URL.RawQuery, sender: r.RemoteAddr,
+		messages: func(caller string) ([]message, error) { return c.look(g.bodies, caller) },
 	})
 	if err != nil {
 		return err
@@ -138,7 +142,7 @@ func (g *Gateway) admit(c *call) error {
 		g.gate.record(r.Context(), c.tenant, p, r.RemoteAddr, refuse(err))
 		return err
 	}
-	if err := c.keep(); err != nil {
+	if err := c.keep(g.bodies, c.caller(r.RemoteAddr)); err != nil {
 		return err
 	}
 	return c.vouch(g.gate)

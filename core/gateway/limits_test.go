@@ -114,3 +114,50 @@ func TestStreamsOfALoginAreLimited(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeMessagesThatWaitAreBounded: bodies are kept while the backend has not
+// answered. Where policy needs them, one too many is refused; elsewhere it
+// streams through.
+func TestLargeMessagesThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, withPolicy)
+	ada, bob := s.Login(t, s.Browser(), "ada").Access, s.Login(t, s.Browser(), "bob").Access
+	const calls = 20 // a MiB each, more than a login may have kept
+	release := make(chan struct{})
+	handle(s, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Header.Get("X-Wait") != "" {
+			<-release
+		}
+	})
+	large := `{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{"x":"` + strings.Repeat("x", 1<<20-1000) + `"}}`
+	statuses := make(chan int, calls)
+	for range calls {
+		go func() { statuses <- send(t, s, ada, large, "X-Wait", "yes").Status }()
+	}
+	refused := <-statuses // the others wait for the backend
+	if refused != http.StatusTooManyRequests {
+		t.Errorf("one too many: %d", refused)
+	}
+	if a := send(t, s, bob, large); a.Status != http.StatusOK {
+		t.Errorf("another login: %d %s", a.Status, a.Body)
+	}
+	if a := send(t, s, ada, message("tools/list")); a.Status != http.StatusOK && a.Status != http.StatusTooManyRequests {
+		t.Errorf("a small message: %d %s", a.Status, a.Body)
+	}
+	close(release)
+	passed := 0
+	for range calls - 1 {
+		if status := <-statuses; status == http.StatusOK {
+			passed++
+		} else if status != http.StatusTooManyRequests {
+			t.Errorf("%d", status)
+		}
+	}
+	if passed < 8 || passed > 16 {
+		t.Errorf("%d of %d calls passed", passed, calls)
+	}
+	if a := send(t, s, ada, large); a.Status != http.StatusOK {
+		t.Errorf("after all of them: %d %s", a.Status, a.Body)
+	}
+}

@@ -152,3 +152,41 @@ func held() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)
 }
+
+var bodied = flag.Int("bodied", 64, "how many streams TestStreamsHoldNoBodies opens")
+
+// TestStreamsHoldNoBodies opens streams by calls with a small body and by calls
+// with one of almost a MiB, and compares what the process holds for each. It runs
+// alone: it weighs the whole process.
+func TestStreamsHoldNoBodies(t *testing.T) {
+	s := coretest.New(t)
+	token := s.Login(t, s.Browser(), "ada").Access
+	handle(s, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: first\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	open := func(body string) int64 {
+		client := &http.Client{Transport: &http.Transport{}}
+		before := held()
+		for range *bodied {
+			res, err := client.Do(request(t, s, token, http.MethodPost, "/music/mcp", struct{ io.Reader }{strings.NewReader(body)}))
+			if err != nil || res.StatusCode != http.StatusOK {
+				t.Fatal(res, err)
+			}
+			t.Cleanup(func() { _ = res.Body.Close() })
+			if _, err := io.ReadFull(res.Body, make([]byte, len("data: first\n\n"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return max(held()-before, 1)
+	}
+	open("{}") // what the first streams of a process leave behind counts for neither
+	small, large := open("{}"), open(`{"x":"`+strings.Repeat("x", 1<<20-10)+`"}`)
+	t.Logf("%d streams hold %d KiB after bodies of 2 bytes, %d KiB after bodies of 1 MiB", *bodied, small>>10, large>>10)
+	if large > 2*small {
+		t.Errorf("%d streams hold %d bytes after bodies of 1 MiB, and %d after bodies of 2 bytes", *bodied, large, small)
+	}
+}
