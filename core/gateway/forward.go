@@ -81,6 +81,8 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 	location := res.Header.Get("Location")
 	g.relay(res, c.tenant)
 	switch res.StatusCode {
+	case http.StatusSwitchingProtocols:
+		return nil // httputil refuses what no client asked for, and the refusal names the message
 	case http.StatusUnauthorized:
 		g.challenge(res, c)
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
