@@ -80,7 +80,10 @@ type Server struct {
 	// URL of every tenant that has none of its own. `{tenant}` stands for the
 	// tenant's name, once, as a whole label of the host or a whole segment of
 	// the path. https, or http on a loopback host; no slash at the end.
-	// Required unless every tenant has a url.
+	// Required unless every tenant has a url. A host for each tenant is the
+	// better choice: some clients ask only the host's root for metadata, where a
+	// tenant on a path is invisible to them. A path needs one DNS name and one
+	// certificate.
 	URL string `koanf:"url" example:"https://{tenant}.mcp.example.com"`
 
 	// Redirect URI of the tenants with `callback: shared`, for an upstream whose
@@ -242,11 +245,15 @@ type Tenant struct {
 
 	// Client id metadata documents: whether a client may use the URL of a
 	// document about itself as its client id. With `off` clients do not learn
-	// that they could, and register themselves.
+	// that they could, and register themselves. Claude Code, Codex and Copilot
+	// CLI use their documents wherever this is on and do not register instead:
+	// where the server cannot reach claude.ai, chatgpt.com and github.com, set it
+	// to `off`, or their users cannot log in. `sallyport check` tries.
 	CIMD string `koanf:"cimd" default:"on" oneof:"on off"`
 
 	// Hosts, `host` or `host:port`, compared exactly, that clients may publish
 	// their metadata documents and keys at. Empty: any on the public internet.
+	// A client whose document is at another host cannot log in, see cimd.
 	// A host of plugins/private_hosts has to be listed here as well.
 	CIMDHosts []string `koanf:"cimd_hosts" example:"[claude.ai, chatgpt.com]"`
 

@@ -52,6 +52,15 @@ func apps() []profile {
 				"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none"}`,
 		}),
 
+		// The document names one port, and the answer goes to any
+		// (github/copilot-cli#4793).
+		typescript(profile{
+			name: "Copilot CLI by document", document: "https://github.com/copilot/cli/client-metadata.json",
+			published: `{"client_id":"https://github.com/copilot/cli/client-metadata.json","client_name":"GitHub Copilot CLI","application_type":"native",
+				"token_endpoint_auth_method":"none","redirect_uris":["http://127.0.0.1:33418/"]}`,
+			redirect: "http://127.0.0.1:60005/", state: "Zp2mXw8rT0qLk4sV",
+		}),
+
 		// All three are registered at once, wherever it runs; it once sent no state.
 		cursor("Cursor", "http://localhost:8787/callback"),
 		cursor("Cursor before 3.10", "cursor://anysphere.cursor-mcp/oauth/callback"),
