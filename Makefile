@@ -33,10 +33,10 @@ plugins: need-rust build ## build every provider into plugins/dist
 
 ##@ Prove
 .PHONY: test race conformance flaws chaos pages lint fuzz check bench benchmarks
-test: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-php need-fcgiwrap need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
+test: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-php need-fcgiwrap need-tinyproxy need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
 	$(GO) test -timeout 30m ./...
 
-race: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-php need-fcgiwrap need-chromium plugins ## the same with the race detector
+race: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-php need-fcgiwrap need-tinyproxy need-chromium plugins ## the same with the race detector
 	$(GO) test -race -timeout 30m ./...
 
 conformance: need-node ## the MCP project's conformance tool against the authorization server and the gateway
@@ -80,7 +80,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-php need-fcgiwrap need-venv need-rust need-chromium
+.PHONY: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-php need-fcgiwrap need-tinyproxy need-venv need-rust need-chromium
 need-nginx:
 	@command -v nginx >/dev/null || $(call install,nginx-light)
 
@@ -101,6 +101,9 @@ need-php:
 
 need-fcgiwrap:
 	@command -v fcgiwrap >/dev/null || $(call install,fcgiwrap)
+
+need-tinyproxy:
+	@command -v tinyproxy >/dev/null || $(call install,tinyproxy-bin)
 
 need-redis: need-venv
 	@command -v redis-server >/dev/null || $(call install,redis-server)

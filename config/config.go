@@ -117,8 +117,11 @@ type Plugins struct {
 	CacheDir string `koanf:"cache_dir" example:"/var/cache/sallyport"`
 
 	// Upstream hosts, `host` or `host:port`, compared exactly, that may be
-	// asked over http and at private addresses. Every other host is asked over
-	// https and at public addresses only.
+	// asked over http and at private addresses; without a port the host's ports
+	// 443 and 80. Every other host is asked over https and at public addresses
+	// only. With HTTPS_PROXY in the environment the proxy is asked for
+	// upstreams by name, and it decides where they lead; see cimd_hosts for
+	// hosts that clients choose.
 	PrivateHosts []string `koanf:"private_hosts" example:"[\"localhost:14000\"]"`
 
 	// Refuses plugins that do not name the URLs a client secret may go to
@@ -254,7 +257,10 @@ type Tenant struct {
 	// Hosts, `host` or `host:port`, compared exactly, that clients may publish
 	// their metadata documents and keys at. Empty: any on the public internet.
 	// A client whose document is at another host cannot log in, see cimd.
-	// A host of plugins/private_hosts has to be listed here as well.
+	// A host of plugins/private_hosts has to be listed here as well. Behind
+	// HTTPS_PROXY a host that is not listed is resolved by the server, must have
+	// a public address, and the proxy is asked for the address; list the hosts
+	// here if the proxy wants names or the server cannot resolve them.
 	CIMDHosts []string `koanf:"cimd_hosts" example:"[claude.ai, chatgpt.com]"`
 
 	// Pre-registered clients. MCP clients register themselves; this is for

@@ -38,7 +38,8 @@ const (
 // it: a public document is the same for all of them. Errors are never kept;
 // limits bounds how often they can be had.
 type cache[T any] struct {
-	client  *fetch.Client
+	named   *fetch.Client // for hosts that the operator named
+	strange *fetch.Client // for all others
 	limits  *limits
 	now     func() time.Time
 	maxBody int64
@@ -62,15 +63,15 @@ type entry[T any] struct {
 
 func newCache[T any](what string, client *fetch.Client, l *limits, now func() time.Time, maxBody int64, size int, parse func(string, []byte) (T, error)) *cache[T] {
 	return &cache[T]{
-		client: client, limits: l, now: now, maxBody: maxBody, size: size, what: what, parse: parse,
+		named: client, strange: client.ForStrangers(), limits: l, now: now, maxBody: maxBody, size: size, what: what, parse: parse,
 		entries: map[string]*list.Element{}, order: list.New(),
 	}
 }
 
-// get returns what is at u, the address that id spells, no older than since.
-// Its errors are *oauth.Error: invalid_client if trying again cannot help,
+// get returns what is at u, the address that id spells, no older than since;
+// named says that the operator wrote down its host. Its errors are *oauth.Error: invalid_client if trying again cannot help,
 // temporarily_unavailable if it may.
-func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.URL, since time.Time) (T, error) {
+func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.URL, named bool, since time.Time) (T, error) {
 	now := c.now()
 	e, known := c.look(id)
 	if known && now.Before(e.fresh) && !e.fetched.Before(since) {
@@ -86,7 +87,7 @@ func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.
 			return none, c.temporary(u, errors.New("rate limited"))
 		}
 		// One caller's hanging up must not fail the others.
-		return c.load(context.WithoutCancel(ctx), id, u)
+		return c.load(context.WithoutCancel(ctx), id, u, named)
 	})
 	select {
 	case r := <-done:
@@ -100,15 +101,19 @@ func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.
 }
 
 // load fetches and judges what is at u.
-func (c *cache[T]) load(ctx context.Context, id string, u *url.URL) (T, error) {
+func (c *cache[T]) load(ctx context.Context, id string, u *url.URL, named bool) (T, error) {
 	var none T
+	client := c.strange
+	if named {
+		client = c.named
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return none, c.permanent(u, "has no usable address", err)
 	}
 	req.Header.Set("Accept", "application/json")
 	hostport, _ := fetch.HostPort(u)
-	res, err := c.client.Do(ctx, req, fetch.Policy{Hosts: []string{hostport}, MaxBody: c.maxBody, Timeout: fetchTimeout})
+	res, err := client.Do(ctx, req, fetch.Policy{Hosts: []string{hostport}, MaxBody: c.maxBody, Timeout: fetchTimeout})
 	switch {
 	case errors.Is(err, fetch.ErrTooLarge):
 		return none, c.permanent(u, fmt.Sprintf("is larger than %d bytes", c.maxBody), err)

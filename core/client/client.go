@@ -80,7 +80,7 @@ func (c *Client) Match(t *tenant.Tenant, redirectURI string) (oauth.Target, erro
 type Config struct {
 	Keys  *seal.Keyring
 	Store store.Driver     // blocked clients and used assertions; nothing else
-	Fetch *fetch.Client    // for metadata documents and key sets
+	Fetch *fetch.Client    // for metadata documents and key sets; Fetch.ForStrangers unless the operator named the host
 	Now   func() time.Time // nil: time.Now
 	// CacheTTL is for how long it is remembered whether a client is blocked. A
 	// block by this process, or one that Forget is told of, counts at once.

@@ -71,7 +71,7 @@ func (g *Registry) fromDocument(ctx context.Context, t *tenant.Tenant, id string
 	if !g.reachable(t, u) {
 		return nil, oauth.Errorf(oauth.InvalidClient, "this server takes no client metadata from %s", u.Host)
 	}
-	d, err := g.documents.get(ctx, t, id, u, time.Time{})
+	d, err := g.documents.get(ctx, t, id, u, hostNamed(t, u), time.Time{})
 	if err != nil {
 		return nil, err
 	}
@@ -83,12 +83,18 @@ func (g *Registry) fromDocument(ctx context.Context, t *tenant.Tenant, id string
 // no stranger's to reach: the tenant has to list it as well.
 func (g *Registry) reachable(t *tenant.Tenant, u *url.URL) bool {
 	hostport, _ := fetch.HostPort(u)
-	if hosts := t.ClientDocuments.Hosts; len(hosts) > 0 || g.private(hostport) {
-		return slices.ContainsFunc(hosts, func(h string) bool {
-			return h == hostport || net.JoinHostPort(strings.Trim(h, "[]"), "443") == hostport
-		})
+	if len(t.ClientDocuments.Hosts) > 0 || g.private(hostport) {
+		return hostNamed(t, u)
 	}
 	return true
+}
+
+// hostNamed reports whether the operator listed the host of u for a tenant.
+func hostNamed(t *tenant.Tenant, u *url.URL) bool {
+	hostport, _ := fetch.HostPort(u)
+	return slices.ContainsFunc(t.ClientDocuments.Hosts, func(h string) bool {
+		return h == hostport || net.JoinHostPort(strings.Trim(h, "[]"), "443") == hostport
+	})
 }
 
 // clientMetadata is the part of a document (RFC 7591 §2) that matters here.

@@ -369,7 +369,7 @@ func TestFailuresAreLimited(t *testing.T) {
 
 func TestCacheIsBounded(t *testing.T) {
 	t.Parallel()
-	c := newCache("x", nil, nil, time.Now, 0, 3, parseDocument)
+	c := newCache("x", fetch.New(fetch.Config{}), nil, time.Now, 0, 3, parseDocument)
 	for _, id := range []string{"a", "b", "c", "a", "d"} {
 		c.keep(id, nil, time.Hour)
 		c.look("a")

@@ -96,14 +96,15 @@ func (g *Registry) keysFor(ctx context.Context, t *tenant.Tenant, k keySource, k
 	if !k.trusted && !g.reachable(t, u) {
 		return nil, oauth.Errorf(oauth.InvalidClient, "this server takes no client keys from %s", u.Host)
 	}
-	set, err := g.keySets.get(ctx, t, k.uri, u, time.Time{})
+	named := k.trusted || hostNamed(t, u)
+	set, err := g.keySets.get(ctx, t, k.uri, u, named, time.Time{})
 	if err != nil {
 		return nil, err
 	}
 	if fit := set.fitting(kid, alg); len(fit) > 0 {
 		return fit, nil
 	}
-	if set, err = g.keySets.get(ctx, t, k.uri, u, g.now().Add(-retryAfter)); err != nil {
+	if set, err = g.keySets.get(ctx, t, k.uri, u, named, g.now().Add(-retryAfter)); err != nil {
 		return nil, err
 	}
 	return set.fitting(kid, alg), nil

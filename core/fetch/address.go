@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // guard resolves, checks and connects in one go: the address that was checked
@@ -18,24 +20,9 @@ type guard struct {
 }
 
 func (g *guard) dialContext(ctx context.Context, network, hostport string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(hostport)
-	if err != nil {
-		return nil, err
-	}
-	addrs := make([]netip.Addr, 0, 1)
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addrs = append(addrs, addr)
-	} else if addrs, err = g.resolve(ctx, host); err != nil {
-		return nil, err
-	}
-	var last error
+	addrs, last := g.addresses(ctx, hostport)
+	_, port, _ := net.SplitHostPort(hostport)
 	for _, addr := range addrs {
-		if why := specialUse(addr); why != "" && !g.private[hostport] {
-			if last == nil {
-				last = addressError(hostport, addr, why)
-			}
-			continue
-		}
 		conn, err := g.dialOne(ctx, network, net.JoinHostPort(addr.String(), port))
 		if err == nil {
 			return conn, nil
@@ -45,10 +32,35 @@ func (g *guard) dialContext(ctx context.Context, network, hostport string) (net.
 		}
 		last = err
 	}
-	if last == nil {
-		last = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
-	}
 	return nil, last
+}
+
+// addresses resolves the host of hostport and returns the addresses that may be
+// asked, at least one, or an error.
+func (g *guard) addresses(ctx context.Context, hostport string) (allowed []netip.Addr, err error) {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, err
+	}
+	addrs := make([]netip.Addr, 0, 1)
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, addr)
+	} else if addrs, err = g.resolve(ctx, host); err != nil {
+		return nil, err
+	}
+	err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
+	for _, addr := range slices.Backward(addrs) {
+		if why := specialUse(addr); why != "" && !g.private[hostport] {
+			err = addressError(hostport, addr, why) // the first one, at the end
+			continue
+		}
+		allowed = append(allowed, addr)
+	}
+	if len(allowed) > 0 {
+		slices.Reverse(allowed)
+		return allowed, nil
+	}
+	return nil, err
 }
 
 func (g *guard) dialOne(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -132,4 +144,20 @@ func specialUse(addr netip.Addr) string {
 		return "not given out to anybody (RFC 4291)"
 	}
 	return ""
+}
+
+// oddAddress reports whether host is an IPv4 address in a form that a resolver
+// or a proxy may understand and netip does not (inet_aton(3): 127.1, 0x7f.0.0.1,
+// 2130706433, 0177.0.0.1): its last label is a number. No name in the DNS ends
+// in one (RFC 3696 §2).
+func oddAddress(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return false
+	}
+	host = strings.TrimRight(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex, ok := strings.CutPrefix(strings.ToLower(last), "0x"); ok {
+		return !strings.ContainsFunc(hex, func(r rune) bool { return !strings.ContainsRune("0123456789abcdef", r) })
+	}
+	return last != "" && !strings.ContainsFunc(last, func(r rune) bool { return r < '0' || r > '9' })
 }

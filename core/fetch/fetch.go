@@ -37,6 +37,7 @@ var (
 	ErrHeader            = errors.New("fetch: header not allowed")
 	ErrTooLarge          = errors.New("fetch: answer too large")
 	ErrTransport         = errors.New("fetch: no answer")
+	errProxy             = errors.New("fetch: the proxy of the environment cannot be used; check HTTPS_PROXY")
 	// ErrUnsent goes with an ErrTransport if there was no connection that the
 	// request could have been sent on.
 	ErrUnsent = errors.New("nothing was sent")
@@ -57,13 +58,15 @@ const (
 // Config says how a Client reaches the network. The zero value is the strict
 // client of the public internet.
 type Config struct {
-	// PrivateHosts are exact host:port pairs that may be asked over plain http
-	// and may resolve to special-use addresses.
+	// PrivateHosts may be asked over plain http and may resolve to special-use
+	// addresses: host:port, or host for the ports of https and http, compared
+	// exactly.
 	PrivateHosts []string
 
-	// Proxy chooses a proxy for a request; nil: none. A proxy resolves names
-	// itself, so the check of the resolved address is then the proxy's duty;
-	// addresses written out in a URL are still checked here.
+	// Proxy chooses a proxy for a request; nil: none. The proxy gets the name
+	// and resolves it, so the check of the resolved address is then the proxy's
+	// duty; addresses written out in a URL are still checked here. See
+	// ForStrangers for URLs that the operator did not choose.
 	Proxy func(*http.Request) (*url.URL, error)
 
 	// Resolve looks a name up; nil: net.DefaultResolver.
@@ -99,19 +102,28 @@ type Response struct {
 // Client performs requests. It is safe for concurrent use and keeps idle
 // connections between calls.
 type Client struct {
+	cfg       Config
+	strangers bool
+	guard     *guard
 	private   map[string]bool
 	userAgent string
 	proxy     func(*http.Request) (*url.URL, error)
-	direct    http.RoundTripper
-	proxied   http.RoundTripper
-	close     func()
+	direct    *http.Transport
+	proxied   *http.Transport
 }
 
-// New returns a client.
+// New returns a client for URLs that the operator, a manifest or an upstream
+// that one of them named has chosen.
 func New(cfg Config) *Client {
-	c := &Client{private: map[string]bool{}, userAgent: cfg.UserAgent, proxy: cfg.Proxy}
+	c := &Client{cfg: cfg, private: map[string]bool{}, userAgent: cfg.UserAgent, proxy: cfg.Proxy}
 	for _, h := range cfg.PrivateHosts {
-		c.private[h] = true
+		if _, _, err := net.SplitHostPort(h); err == nil {
+			c.private[h] = true
+			continue
+		}
+		for _, scheme := range []string{"https", "http"} {
+			c.private[net.JoinHostPort(strings.Trim(h, "[]"), defaultPort(scheme))] = true
+		}
 	}
 	if c.userAgent == "" {
 		c.userAgent = "sallyport"
@@ -125,12 +137,23 @@ func New(cfg Config) *Client {
 	if g.dial == nil {
 		g.dial = (&net.Dialer{}).DialContext
 	}
-	direct := newTransport(cfg.RootCAs, g.dialContext)
-	proxied := newTransport(cfg.RootCAs, g.dial)
-	proxied.Proxy = cfg.Proxy
-	c.direct, c.proxied = direct, proxied
-	c.close = func() { direct.CloseIdleConnections(); proxied.CloseIdleConnections() }
+	c.guard = g
+	c.direct = newTransport(cfg.RootCAs, g.dialContext)
+	c.proxied = newTransport(cfg.RootCAs, g.dial)
+	c.proxied.Proxy = cfg.Proxy
 	return c
+}
+
+// ForStrangers returns a client like c for URLs that a stranger has chosen, such
+// as the metadata document of an OAuth client. It knows no private hosts, and a
+// proxy gets an address that was resolved and checked here, never a name: the
+// proxy may be able to reach what the public internet cannot.
+func (c *Client) ForStrangers() *Client {
+	cfg := c.cfg
+	cfg.PrivateHosts = nil
+	other := New(cfg)
+	other.strangers = true
+	return other
 }
 
 func newTransport(roots *x509.CertPool, dial func(context.Context, string, string) (net.Conn, error)) *http.Transport {
@@ -146,7 +169,10 @@ func newTransport(roots *x509.CertPool, dial func(context.Context, string, strin
 }
 
 // Close ends idle connections.
-func (c *Client) Close() { c.close() }
+func (c *Client) Close() {
+	c.direct.CloseIdleConnections()
+	c.proxied.CloseIdleConnections()
+}
 
 // Private tells whether the operator listed hostport (host:port) as private.
 func (c *Client) Private(hostport string) bool { return c.private[hostport] }
@@ -163,8 +189,41 @@ func (c *Client) CheckURL(u *url.URL, hosts []string) error {
 		return fmt.Errorf("%w: %s: only https is asked", ErrScheme, u.Host)
 	case u.Scheme != "https" && !c.private[hostport]:
 		return fmt.Errorf("%w: http://%s: use https, or list %s among the operator's private hosts", ErrScheme, u.Host, hostport)
+	case oddAddress(u.Hostname()):
+		return fmt.Errorf("%w: %s is an address in an unusual form; write it as four decimal numbers, or use a name", ErrURL, u.Hostname())
 	case !listed(hosts, hostport, defaultPort(u.Scheme)):
 		return fmt.Errorf("%w: %s is none of %v", ErrHostNotAllowed, hostport, hosts)
+	}
+	return nil
+}
+
+// CheckHost applies the rules for scheme and address to a URL that is going to
+// be asked, without asking it and without resolving its name.
+func (c *Client) CheckHost(u *url.URL) error {
+	hostport, ok := HostPort(u)
+	if err := c.CheckURL(u, []string{hostport}); err != nil || !ok {
+		return err
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && !c.private[hostport] {
+		if why := specialUse(addr); why != "" {
+			return addressError(hostport, addr, why)
+		}
+	}
+	return nil
+}
+
+// CheckAddress reports why a name leads only to addresses that are never asked.
+// A name that does not resolve now is not an error, nor is one that a proxy
+// resolves.
+func (c *Client) CheckAddress(ctx context.Context, u *url.URL) error {
+	if c.proxy != nil {
+		if via, err := c.proxy(&http.Request{URL: u}); err != nil || via != nil {
+			return nil
+		}
+	}
+	hostport, _ := HostPort(u)
+	if _, err := c.guard.addresses(ctx, hostport); errors.Is(err, ErrAddressNotAllowed) {
+		return unwrapTo(err, ErrAddressNotAllowed)
 	}
 	return nil
 }
@@ -199,11 +258,7 @@ func (c *Client) Do(ctx context.Context, req *http.Request, p Policy) (*Response
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", c.userAgent)
 	}
-	rt, err := c.transport(req)
-	if err != nil {
-		return nil, err
-	}
-	res, err := rt.RoundTrip(req) // unlike http.Client: no redirects, no cookies
+	res, err := c.roundTrip(ctx, req) // unlike http.Client: no redirects, no cookies
 	if err != nil && !connected.Load() {
 		return nil, fmt.Errorf("%w; %w", transportError(ctx, req.URL.Host, err), ErrUnsent)
 	}
@@ -222,18 +277,20 @@ func (c *Client) Do(ctx context.Context, req *http.Request, p Policy) (*Response
 	return &Response{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
 
-// transport picks the direct way, or the proxy after checking an address that
-// the URL spells out.
-func (c *Client) transport(req *http.Request) (http.RoundTripper, error) {
+// roundTrip sends req directly, or through the proxy after checking where it
+// leads as far as that is known here.
+func (c *Client) roundTrip(ctx context.Context, req *http.Request) (*http.Response, error) {
 	if c.proxy == nil {
-		return c.direct, nil
+		return c.direct.RoundTrip(req)
 	}
 	via, err := c.proxy(req)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the proxy setting cannot be used", ErrTransport)
-	}
-	if via == nil {
-		return c.direct, nil
+	switch {
+	case err != nil:
+		return nil, errProxy
+	case via == nil:
+		return c.direct.RoundTrip(req)
+	case c.strangers:
+		return c.byAddress(ctx, via, req)
 	}
 	hostport, _ := HostPort(req.URL)
 	if addr, err := netip.ParseAddr(req.URL.Hostname()); err == nil && !c.private[hostport] {
@@ -241,5 +298,32 @@ func (c *Client) transport(req *http.Request) (http.RoundTripper, error) {
 			return nil, addressError(hostport, addr, why)
 		}
 	}
-	return c.proxied, nil
+	return c.proxied.RoundTrip(req)
+}
+
+// byAddress resolves and checks the host of req and sends req through a proxy
+// to the address. TLS is with the host, so the certificate must be the host's.
+func (c *Client) byAddress(ctx context.Context, via *url.URL, req *http.Request) (res *http.Response, err error) {
+	hostport, _ := HostPort(req.URL)
+	host, port, err := net.SplitHostPort(hostport)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := c.guard.addresses(ctx, hostport)
+	if err != nil {
+		return nil, err
+	}
+	t := c.proxied.Clone()
+	t.Proxy, t.DisableKeepAlives = http.ProxyURL(via), true
+	t.TLSClientConfig.ServerName = host
+	defer t.CloseIdleConnections()
+	for _, addr := range addrs {
+		attempt := req.Clone(req.Context())
+		attempt.Host = req.URL.Host
+		attempt.URL.Host = net.JoinHostPort(addr.String(), port)
+		if res, err = t.RoundTrip(attempt); err == nil || ctx.Err() != nil || (req.Body != nil && req.Body != http.NoBody) {
+			break
+		}
+	}
+	return res, err
 }

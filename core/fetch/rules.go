@@ -71,6 +71,9 @@ func transportError(ctx context.Context, host string, err error) error {
 	if errors.Is(err, ErrAddressNotAllowed) {
 		return unwrapTo(err, ErrAddressNotAllowed)
 	}
+	if errors.Is(err, errProxy) {
+		return fmt.Errorf("%w: %w", ErrTransport, errProxy)
+	}
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("%w: %s: %w", ErrTransport, host, cause)
 	}
