@@ -111,7 +111,7 @@ func (p *provider) Authorize(ctx context.Context, req upstream.AuthorizeRequest)
 }
 
 func (p *provider) Exchange(ctx context.Context, req upstream.ExchangeRequest) (*upstream.Credential, error) {
-	in := abi.ExchangeInput{Query: []abi.Header{}, CodeVerifier: req.CodeVerifier.Reveal(), Scopes: list(req.Scopes)}
+	in := abi.ExchangeInput{Query: []abi.Header{}, CodeVerifier: req.CodeVerifier.Reveal(), Scopes: list(req.Scopes), Needs: req.Needs}
 	for _, name := range slices.Sorted(maps.Keys(req.Query)) {
 		for _, v := range req.Query[name] {
 			in.Query = append(in.Query, abi.Header{name, v})

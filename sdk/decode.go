@@ -92,6 +92,7 @@ func exchangeInput(v tree.Value, client Client) ExchangeInput {
 		CodeVerifier: v.Get("code_verifier").Str(),
 		Scopes:       v.Get("scopes").Strings(),
 		Nonce:        v.Get("nonce").Str(),
+		Needs:        v.Get("needs").Strings(),
 		redirectURI:  client.RedirectURI,
 	}
 }

@@ -68,18 +68,31 @@ func (r *Response) Overload(now time.Time) error {
 }
 
 // retryAfter reads Retry-After as seconds or as a date (RFC 9110 §10.2.3), or
-// else the widespread X-RateLimit-Reset in seconds since 1970.
+// else the widespread X-RateLimit-Reset in seconds since 1970. Some upstreams
+// write both with a fraction, which is rounded up.
 func (r *Response) retryAfter(now time.Time) int {
 	text := strings.TrimSpace(r.Header("retry-after"))
-	seconds, ok := ParseInt(text)
+	seconds, ok := roundedUp(text)
 	if at, isDate := ParseTime(text); isDate {
 		seconds, ok = at.Unix()-now.Unix(), true
 	}
-	if reset, isNumber := ParseInt(r.Header("x-ratelimit-reset")); !ok && isNumber {
+	if reset, isNumber := roundedUp(r.Header("x-ratelimit-reset")); !ok && isNumber {
 		seconds = reset - now.Unix()
 	}
 	const longest = 24 * 3600 // who says more means something else
 	return int(min(max(seconds, 0), longest))
+}
+
+// roundedUp reads a number of seconds and rounds it up to a whole one.
+func roundedUp(text string) (int64, bool) {
+	if n, ok := ParseInt(text); ok {
+		return n, true
+	}
+	n, ok := ParseSeconds(text)
+	if !ok {
+		return 0, false
+	}
+	return n + 1, true
 }
 
 func (r *Response) summary() string {

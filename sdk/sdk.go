@@ -91,6 +91,7 @@ type ExchangeInput struct {
 	CodeVerifier string   // RFC 7636 §4.1; empty without PKCE
 	Scopes       []string // as asked for at authorize
 	Nonce        string   // as given at authorize
+	Needs        []string // members of the account that the tenant uses: name, email, email_verified, organizations
 
 	redirectURI string
 }

@@ -175,6 +175,31 @@ func TestProviderFaults(t *testing.T) {
 	}
 }
 
+func TestRetryAfterIsReadAsItIsSent(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		after, reset string
+		want         int
+	}{
+		{"7", "", 7},
+		{"0.3", "", 1},
+		{"64.57", "", 65},
+		{"1.2e1", "", 12},
+		{"Sun, 22 Nov 2026 12:01:30 GMT", "", 90},
+		{"", "1795348803.4", 4},
+		{"soon", "1795348860", 60},
+		{"soon", "", 0},
+		{"-1.5", "", 0},
+		{"1e99", "", 0},
+	} {
+		r := sdk.Response{Status: 429, Headers: []abi.Header{{"retry-after", tt.after}, {"x-ratelimit-reset", tt.reset}}}
+		var e *sdk.Error
+		if !errors.As(r.Overload(now), &e) || e.RetryAfter != tt.want {
+			t.Errorf("%q, %q: %+v, want %d", tt.after, tt.reset, e, tt.want)
+		}
+	}
+}
+
 type promising struct{ fake }
 
 func (promising) Manifest() sdk.Manifest {

@@ -78,6 +78,10 @@ func whole(digits string) (int, bool) {
 	return n, digits != ""
 }
 
+// ParseSeconds reads a number of seconds as JSON writes one, rounded down: some
+// upstreams write durations and times with a fraction.
+func ParseSeconds(text string) (int64, bool) { return tree.String(text).Floor() }
+
 // ParseInt reads a whole number as JSON writes one.
 func ParseInt(text string) (int64, bool) {
 	v, err := tree.Parse([]byte(text))

@@ -126,6 +126,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 func exchange(r *http.Request, t *tenant.Tenant, s session.Session) (*upstream.Credential, error) {
 	cred, err := t.Provider.Exchange(r.Context(), upstream.ExchangeRequest{
 		Query: r.URL.Query(), CodeVerifier: s.Verifier, Scopes: t.UpstreamScopes(s.Request.Scopes),
+		Needs: t.Accounts.Needs(),
 	})
 	if err != nil {
 		return nil, upstream.ToOAuth(err)

@@ -143,9 +143,25 @@ type introspection struct {
 	Client   string   `json:"client_id"`
 	Subject  string   `json:"sub"`
 	Username string   `json:"username"`
-	Expires  int64    `json:"exp"`
+	Expires  seconds  `json:"exp"`
 	Audience audience `json:"aud"`
 	Issuer   string   `json:"iss"`
+}
+
+// seconds is a NumericDate (RFC 7519 §2) or a duration: a number, which may have
+// a fraction, or, as some issuers write it, a string that holds one.
+type seconds float64
+
+// UnmarshalJSON accepts both forms.
+func (s *seconds) UnmarshalJSON(text []byte) error {
+	if bytes.HasPrefix(text, []byte(`"`)) {
+		var quoted string
+		if err := json.Unmarshal(text, &quoted); err != nil {
+			return err
+		}
+		text = []byte(strings.TrimSpace(quoted))
+	}
+	return json.Unmarshal(text, (*float64)(s))
 }
 
 // audience is one string or several (RFC 7519 §4.1.3).
@@ -195,7 +211,7 @@ func (i *issuer) read(body []byte) (User, error) {
 	}
 	return User{
 		Subject: a.Subject, Name: a.Username, Client: a.Client,
-		Scopes: oauth.ParseScope(a.Scope), Expires: time.Unix(a.Expires, 0),
+		Scopes: oauth.ParseScope(a.Scope), Expires: time.Unix(int64(min(a.Expires, 1e12)), 0),
 	}, nil
 }
 
@@ -219,14 +235,14 @@ func (i *issuer) exchange(ctx context.Context, token string) (seal.Secret, time.
 	}
 	var a struct {
 		Token string  `json:"access_token"`
-		Life  float64 `json:"expires_in"`
+		Life  seconds `json:"expires_in"`
 	}
 	if res.Status != http.StatusOK || json.Unmarshal(res.Body, &a) != nil || a.Token == "" {
 		return seal.Secret{}, 0, unexpected("token exchange", res)
 	}
 	life := endless
 	if a.Life > 0 { // absent: unknown
-		life = time.Duration(min(a.Life, 1e6)*float64(time.Second)) - spare
+		life = time.Duration(min(float64(a.Life), 1e6)*float64(time.Second)) - spare
 	}
 	return seal.NewSecret(a.Token), life, nil
 }

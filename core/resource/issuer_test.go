@@ -135,6 +135,8 @@ func TestWhatAnIntrospectionMustSay(t *testing.T) {
 	}{
 		"all":                    {goodIntrospection, ""},
 		"several audiences":      {strings.Replace(goodIntrospection, `"`+ownURL+`"`, `["https://a.example.com","`+ownURL+`"]`, 1), ""},
+		"an end with a fraction": {strings.Replace(goodIntrospection, "4000000000", "4000000000.25", 1), ""},
+		"an end that is text":    {strings.Replace(goodIntrospection, "4000000000", `"4e9"`, 1), ""},
 		"not active":             {strings.Replace(goodIntrospection, "true", "false", 1), oauth.InvalidToken},
 		"another audience":       {strings.Replace(goodIntrospection, "tools", "other", 1), oauth.InvalidToken},
 		"no audience":            {strings.Replace(goodIntrospection, `"aud"`, `"x"`, 1), oauth.InvalidToken},
@@ -177,6 +179,7 @@ func TestWhatAnExchangeMustSay(t *testing.T) {
 		"all":                {goodToken, 200, 1},
 		"no life":            {`{"access_token":"upstream"}`, 200, 1},
 		"hardly any life":    {`{"access_token":"upstream","expires_in":20}`, 200, 2},
+		"a life in text":     {`{"access_token":"upstream","expires_in":" 3600.5 "}`, 200, 1},
 		"an odd life":        {`{"access_token":"upstream","expires_in":1e300}`, 200, 1},
 		"no token":           {`{"expires_in":20}`, 503, 2},
 		"a life in words":    {`{"access_token":"upstream","expires_in":"long"}`, 503, 2},

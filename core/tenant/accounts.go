@@ -21,7 +21,24 @@ type Accounts struct {
 const (
 	notListed  = "no entry of accounts names it"
 	unverified = "accounts names its e-mail address, but the upstream does not say that it is verified"
+	noEmail    = "the upstream sent no e-mail address, which accounts decides by; ask for the scope that has it, such as email"
 )
+
+// Needs returns the members of an account that a login has to learn: the name,
+// which pages show, and what this policy decides by.
+func (p Accounts) Needs() []string {
+	needs := []string{"name"}
+	if p.byEmail() {
+		needs = append(needs, "email", "email_verified")
+	}
+	if len(p.Organizations) > 0 {
+		needs = append(needs, "organizations")
+	}
+	return needs
+}
+
+// byEmail reports whether an e-mail address can admit an account.
+func (p Accounts) byEmail() bool { return len(p.Emails)+len(p.Domains) > 0 }
 
 // Admits tells whether an account may log in, and if not, why. An e-mail
 // address counts only if the upstream vouches for it: otherwise anybody could
@@ -36,6 +53,8 @@ func (p Accounts) Admits(a upstream.Account) (ok bool, why string) {
 		}
 	}
 	switch {
+	case p.byEmail() && a.Email == "":
+		return false, noEmail
 	case !p.namesEmail(a.Email):
 		return false, notListed
 	case !a.EmailVerified:

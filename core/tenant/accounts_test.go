@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/core/upstream"
@@ -21,12 +22,12 @@ func TestAccountsAdmit(t *testing.T) {
 	}{
 		"nobody listed":               {Accounts{}, upstream.Account{ID: "x"}, ""},
 		"its id":                      {policy, upstream.Account{ID: "u-1"}, ""},
-		"its id in another case":      {policy, upstream.Account{ID: "U-1"}, notListed},
-		"its id as part of another":   {policy, upstream.Account{ID: "u-12"}, notListed},
+		"its id in another case":      {policy, upstream.Account{ID: "U-1"}, noEmail},
+		"its id as part of another":   {policy, upstream.Account{ID: "u-12"}, noEmail},
 		"its e-mail address":          {policy, verified("ada@music.example"), ""},
 		"in another case":             {policy, verified("ADA@Music.EXAMPLE"), ""},
 		"not verified":                {policy, upstream.Account{ID: "x", Email: "ada@music.example"}, unverified},
-		"verified, but none":          {policy, verified(""), notListed},
+		"verified, but none":          {policy, verified(""), noEmail},
 		"another address":             {policy, verified("bob@music.example"), notListed},
 		"with a tag":                  {policy, verified("ada+x@music.example"), notListed},
 		"its domain":                  {policy, verified("bob@corp.example"), ""},
@@ -43,7 +44,7 @@ func TestAccountsAdmit(t *testing.T) {
 		"the Kelvin sign":             {Accounts{Domains: []string{"kelvin.example"}}, verified("bob@\u212aelvin.example"), notListed},
 		"the long s":                  {Accounts{Emails: []string{"s@a.example"}}, verified("\u017f@a.example"), notListed},
 		"its organization":            {policy, upstream.Account{ID: "x", Organizations: []string{"T0", "T1"}}, ""},
-		"the same in another case":    {policy, upstream.Account{ID: "x", Organizations: []string{"t1"}}, notListed},
+		"the same in another case":    {policy, upstream.Account{ID: "x", Organizations: []string{"t1"}}, noEmail},
 		"an organization for an id":   {Accounts{IDs: []string{"T1"}}, upstream.Account{ID: "x", Organizations: []string{"T1"}}, notListed},
 		"an id for an organization":   {Accounts{Organizations: []string{"u-1"}}, upstream.Account{ID: "u-1"}, notListed},
 		"an address for a domain":     {Accounts{Domains: []string{"ada@corp.example"}}, verified("ada@corp.example"), notListed},
@@ -53,6 +54,20 @@ func TestAccountsAdmit(t *testing.T) {
 		ok, why := c.policy.Admits(c.account)
 		if ok != (c.why == "") || why != c.why {
 			t.Errorf("%s: %v %q, want %q", name, ok, why, c.why)
+		}
+	}
+}
+
+func TestAccountsNeed(t *testing.T) {
+	t.Parallel()
+	for want, policy := range map[string]Accounts{
+		"name":                      {IDs: []string{"u-1"}},
+		"name email email_verified": {Domains: []string{"corp.example"}},
+		"name organizations":        {Organizations: []string{"T1"}},
+		"name email email_verified organizations": {Emails: []string{"ada@corp.example"}, Organizations: []string{"T1"}},
+	} {
+		if got := strings.Join(policy.Needs(), " "); got != want {
+			t.Errorf("%+v needs %s, want %s", policy, got, want)
 		}
 	}
 }

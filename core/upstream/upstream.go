@@ -79,6 +79,10 @@ type ExchangeRequest struct {
 	Query        url.Values // the callback's whole query
 	CodeVerifier seal.Secret
 	Scopes       []string // as asked for at Authorize
+	// Needs are the members of the account that the tenant uses, by their names
+	// in Account's JSON, organizations among them. A provider that has to ask for
+	// one of them does.
+	Needs []string
 }
 
 // RefreshRequest is the input of Provider.Refresh.

@@ -34,7 +34,7 @@ func call(c *sdk.Conversation, r *sdk.Request) (tree.Value, error) {
 		return answer, sdk.OAuthError(code, "")
 	}
 	failure := sdk.Fail(kind, sdk.UpstreamText(code, answer.Get("needed").Str()))
-	if after, ok := sdk.ParseInt(resp.Header("retry-after")); ok && kind == abi.KindRateLimited {
+	if after, ok := sdk.ParseSeconds(resp.Header("retry-after")); ok && kind == abi.KindRateLimited {
 		failure = sdk.RateLimited(time.Duration(after)*time.Second, failure.Message, failure.Detail)
 	}
 	return answer, failure

@@ -156,6 +156,7 @@ type ExchangeInput struct {
 	CodeVerifier string   `json:"code_verifier,omitempty"`
 	Scopes       []string `json:"scopes"` // as asked for at authorize
 	Nonce        string   `json:"nonce,omitempty"`
+	Needs        []string `json:"needs,omitempty"` // members of the account that the tenant uses: name, email, email_verified, organizations; since 1.2
 }
 
 // RefreshInput carries the credential to renew.

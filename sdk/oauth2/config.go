@@ -80,6 +80,8 @@ type Config struct {
 	Identity   Identity
 	Lookup     Lookup
 	Revocation Revocation
+
+	answered *sdk.Response // the token endpoint's last answer, for the detail of an error
 }
 
 // Bodies of requests to the token endpoint.
@@ -152,8 +154,8 @@ type Failure struct {
 	Kinds        map[string]string // the upstream's codes that sdk.OAuthError does not know, or means otherwise, to kinds
 }
 
-// Identity says where things are in the ID token if there is one, or else in
-// the answer of UserinfoURL, or without one in the token answer.
+// Identity says where things are in the ID token if there is one, for what it
+// leaves out in the answer of UserinfoURL, or without both in the token answer.
 type Identity struct {
 	Tenant  string       // pointer to what ID is unique in; the account is then TENANT/ID
 	ID      string       // pointer to a stable identifier; default /sub, OpenID Connect Core §5.1
@@ -168,7 +170,8 @@ type Identity struct {
 	Organizations string // pointer to an organization or a list of them, by identifiers; Tenant is one as well; default: there is none
 
 	Introspect bool // UserinfoURL takes the token in a form and knows the client, RFC 7662 §2.1
-	Userinfo   bool // ask UserinfoURL also if there is an ID token, for what that leaves out
+	Userinfo   bool // ask UserinfoURL also if there is an ID token that tells all that is needed
+	NoUserinfo bool // never ask it if there is an ID token: its tokens are for another service
 }
 
 // Lookup is one request after consent for something the user has several of,

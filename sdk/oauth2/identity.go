@@ -8,30 +8,72 @@ import (
 	"github.com/sallyport/sallyport/sdk/tree"
 )
 
-// account finds out whose token it is: from the ID token, if the table names an
-// issuer and one came, and otherwise as Account does.
+// account returns whose token it is: from the ID token if the table names an
+// issuer and one came, and from userinfo for what the ID token leaves out of
+// what is needed (OpenID Connect Core §5.4 puts a user's claims there), or for
+// everything if there is no ID token.
 func (cfg *Config) account(c *sdk.Conversation, in sdk.ExchangeInput, accessToken string, answer tree.Value) (*sdk.Account, error) {
 	claims, err := cfg.idToken(c, in, answer)
 	switch {
 	case err != nil:
 		return nil, err
 	case !claims.Exists() && cfg.Issuer != "" && cfg.UserinfoURL == "":
-		return nil, sdk.Unavailable("The upstream did not say who you are.", "no ID token at "+cfg.Token.IDToken+" and no userinfo endpoint")
+		return nil, sdk.Unavailable("The upstream did not say who you are.", "no ID token at "+cfg.Token.IDToken+" and no userinfo endpoint; "+members(answer))
 	case !claims.Exists():
 		return cfg.Account(c, accessToken, answer)
 	}
-	account, err := cfg.readAccount(claims)
-	if err != nil || cfg.UserinfoURL == "" || !cfg.Identity.Userinfo {
-		return account, err
+	missing := cfg.missing(claims, in.Needs)
+	if cfg.UserinfoURL == "" || cfg.Identity.NoUserinfo || missing == "" && !cfg.Identity.Userinfo {
+		return cfg.readAccount(claims)
 	}
-	more, err := cfg.Account(c, accessToken, answer)
-	if err != nil {
+	user, err := cfg.askUserinfo(c, accessToken)
+	switch {
+	case err != nil && (cfg.Identity.Userinfo || missing != "name"):
 		return nil, err
+	case err != nil: // a name is not worth a login
+		return cfg.readAccount(claims)
+	case !cfg.sameSubject(claims, user): // OpenID Connect Core §5.3.2
+		return nil, sdk.Unavailable("The upstream contradicts itself about who you are.", "userinfo and ID token name different accounts: their sub must be the same")
+	case cfg.Identity.Userinfo:
+		return cfg.readAccount(user, claims)
 	}
-	if more.ID != account.ID { // OpenID Connect Core §5.3.2
-		return nil, sdk.Unavailable("The upstream contradicts itself about who you are.", "userinfo and ID token name different accounts")
+	return cfg.readAccount(claims, user)
+}
+
+// missing returns the first of the account's members needed that the claims do
+// not tell, a name last, or "" if they tell all of them.
+func (cfg *Config) missing(claims tree.Value, needs []string) string {
+	id := cfg.Identity
+	lacks := func(pointer string) bool { return pointer != "" && !claims.Pointer(pointer).Exists() }
+	if lacks(id.ID) && !lacks("/sub") { // without sub nothing says that userinfo is about the same user
+		return "id"
 	}
-	return more, nil
+	for _, need := range []struct {
+		name  string
+		lacks bool
+	}{
+		{"organizations", lacks(id.Organizations)},
+		{"email_verified", lacks(id.Email) || lacks(id.EmailVerified)},
+		{"email", lacks(id.Email)},
+		{"name", lacks(id.Name)},
+	} {
+		if need.lacks && slices.Contains(needs, need.name) {
+			return need.name
+		}
+	}
+	return ""
+}
+
+// sameSubject reports whether userinfo is about the subject of the ID token. An
+// answer without a sub, which OpenID Connect does not allow, is compared by
+// the account's identifier.
+func (cfg *Config) sameSubject(claims, user tree.Value) bool {
+	at := "/sub"
+	if !user.Pointer(at).Exists() {
+		at = cfg.Identity.ID
+	}
+	subject := user.Pointer(at).Text()
+	return subject != "" && subject == claims.Pointer(at).Text()
 }
 
 // Account looks up whose token it is, or reads it from the token answer if the
@@ -40,11 +82,24 @@ func (cfg *Config) Account(c *sdk.Conversation, accessToken string, answer tree.
 	if cfg.UserinfoURL == "" {
 		return cfg.ReadAccount(answer)
 	}
-	user, err := cfg.ask(c, cfg.userinfo(accessToken), "userinfo")
+	user, err := cfg.askUserinfo(c, accessToken)
 	if err != nil {
 		return nil, err
 	}
-	return cfg.ReadAccount(user)
+	return cfg.readAccount(user)
+}
+
+// askUserinfo returns the claims that UserinfoURL answers with.
+func (cfg *Config) askUserinfo(c *sdk.Conversation, accessToken string) (tree.Value, error) {
+	resp, err := cfg.ask(c, cfg.userinfo(accessToken), "userinfo")
+	if err != nil {
+		return tree.Value{}, err
+	}
+	user, err := cfg.userClaims(c, resp)
+	if err != nil {
+		return tree.Value{}, err
+	}
+	return user, cfg.failed(user)
 }
 
 // userinfo returns the request that asks who the account is.
@@ -76,24 +131,25 @@ func (cfg *Config) userinfo(accessToken string) *sdk.Request {
 	return r
 }
 
-// ask performs a request that carries the access token and returns its answer.
-func (cfg *Config) ask(c *sdk.Conversation, r *sdk.Request, what string) (tree.Value, error) {
+// ask performs a request that carries the access token and returns its answer,
+// whose status is then 2xx.
+func (cfg *Config) ask(c *sdk.Conversation, r *sdk.Request, what string) (*sdk.Response, error) {
 	resp, err := c.Do(r)
 	if err != nil {
-		return tree.Value{}, err
+		return nil, err
 	}
 	if err := resp.Overload(c.Now()); err != nil {
-		return tree.Value{}, err
+		return nil, err
 	}
 	switch {
 	case resp.Status == 401: // RFC 6750 §3.1 invalid_token
-		return tree.Value{}, sdk.InvalidGrant("The upstream did not accept its own token. Please connect again.", what+": status 401")
+		return nil, sdk.InvalidGrant("The upstream did not accept its own token. Please connect again.", what+": status 401")
 	case resp.Status == 403: // RFC 6750 §3.1 insufficient_scope
-		return tree.Value{}, sdk.InvalidScope("The permissions granted do not allow to see who you are.", what+": status 403")
+		return nil, sdk.InvalidScope("The permissions granted do not allow to see who you are.", what+": status 403")
 	case !resp.OK():
-		return tree.Value{}, resp.Unreadable(what)
+		return nil, resp.Unreadable(what)
 	}
-	return resp.JSON()
+	return resp, nil
 }
 
 // ReadAccount finds the account in an answer.
@@ -104,31 +160,50 @@ func (cfg *Config) ReadAccount(answer tree.Value) (*sdk.Account, error) {
 	return cfg.readAccount(answer)
 }
 
-func (cfg *Config) readAccount(v tree.Value) (*sdk.Account, error) {
+// readAccount finds the account in documents about one subject: each member is
+// that of the first document which has it.
+func (cfg *Config) readAccount(docs ...tree.Value) (*sdk.Account, error) {
 	id := cfg.Identity
-	account := &sdk.Account{
-		ID:      v.Pointer(id.ID).Text(),
-		Name:    v.Pointer(id.Name).Text(),
-		Email:   v.Pointer(id.Email).Str(),
-		Picture: v.Pointer(id.Picture).Str(),
+	first := func(pointer string) tree.Value {
+		for _, doc := range docs {
+			if v := doc.Pointer(pointer); pointer != "" && v.Exists() {
+				return v
+			}
+		}
+		return tree.Value{}
 	}
-	// Some write the boolean as text.
-	account.EmailVerified = account.Email != "" && v.Pointer(id.EmailVerified).Text() == "true"
+	account := &sdk.Account{ID: first(id.ID).Text(), Name: first(id.Name).Text(), Picture: first(id.Picture).Str()}
+	account.Email, account.EmailVerified = cfg.email(docs)
 	if account.ID == "" {
-		return nil, sdk.Unavailable("The upstream did not say who you are.", "no account identifier at "+id.ID)
+		return nil, sdk.Unavailable("The upstream did not say who you are.", "no account identifier at "+id.ID+"; "+members(docs[0]))
 	}
 	if id.Tenant != "" {
-		tenant := v.Pointer(id.Tenant).Text()
+		tenant := first(id.Tenant).Text()
 		if tenant == "" {
-			return nil, sdk.Unavailable("The upstream did not say who you are.", "no tenant at "+id.Tenant)
+			return nil, sdk.Unavailable("The upstream did not say who you are.", "no tenant at "+id.Tenant+"; "+members(docs[0]))
 		}
 		account.ID = tenant + "/" + account.ID
 		account.Organizations = append(account.Organizations, tenant)
 	}
-	if id.Organizations != "" {
-		account.Organizations = append(account.Organizations, identifiers(v.Pointer(id.Organizations))...)
-	}
+	account.Organizations = append(account.Organizations, identifiers(first(id.Organizations))...)
 	return account, nil
+}
+
+// email returns the e-mail address and whether it is verified, both from one
+// document: the first that tells both, or else the first with an address.
+func (cfg *Config) email(docs []tree.Value) (address string, verified bool) {
+	for _, doc := range docs {
+		found := doc.Pointer(cfg.Identity.Email).Str()
+		flag := doc.Pointer(cfg.Identity.EmailVerified)
+		switch {
+		case found == "":
+		case flag.Exists():
+			return found, flag.Text() == "true" // some write the boolean as text
+		case address == "":
+			address = found
+		}
+	}
+	return address, false
 }
 
 // identifiers reads one identifier or a list of them.
@@ -149,13 +224,17 @@ func (cfg *Config) lookUp(c *sdk.Conversation, accessToken string) (sdk.Form, er
 	if l.URL == "" {
 		return nil, nil
 	}
-	answer, err := cfg.ask(c, cfg.decorate(sdk.Get(l.URL).Bearer(accessToken)), "lookup")
+	resp, err := cfg.ask(c, cfg.decorate(sdk.Get(l.URL).Bearer(accessToken)), "lookup")
+	if err != nil {
+		return nil, err
+	}
+	answer, err := resp.JSON()
 	if err != nil {
 		return nil, err
 	}
 	list := answer.Pointer(l.List)
 	if list.Kind() != tree.KindArray {
-		return nil, sdk.Unavailable("The upstream does not answer as expected. Please try again later.", "lookup: no list at "+l.List)
+		return nil, sdk.Unavailable("The upstream does not answer as expected. Please try again later.", "lookup: no list at "+l.List+"; "+members(answer))
 	}
 	var found []tree.Value
 	for _, item := range list.Array() {

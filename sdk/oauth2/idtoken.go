@@ -1,9 +1,6 @@
 package oauth2
 
 import (
-	"encoding/base64"
-	"strings"
-
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/tree"
 )
@@ -25,23 +22,18 @@ func (cfg *Config) idToken(c *sdk.Conversation, in sdk.ExchangeInput, answer tre
 	if cfg.Issuer == "" || text == "" {
 		return tree.Value{}, nil
 	}
-	claims, ok := payload(text)
-	if !ok {
-		return tree.Value{}, badIDToken("it is no JWT")
+	claims, why := payload(text)
+	if why != "" {
+		return tree.Value{}, badIDToken(why)
 	}
-	issuer, tenant := cfg.Issuer, claims.Get("tid").Str()
-	if tenant != "" {
-		issuer = strings.ReplaceAll(issuer, "{tenantid}", tenant)
-	}
-	if claims.Get("iss").Str() != issuer { // item 2
-		return tree.Value{}, badIDToken("iss is not the issuer")
+	if iss := claims.Get("iss").Str(); iss != cfg.issuerOf(claims) { // item 2
+		return tree.Value{}, badIDToken("iss is not the issuer " + cfg.issuerOf(claims) + "; " + sdk.UpstreamText(iss, ""))
 	}
 	if why := wrongAudience(claims, c.Client().ID); why != "" {
 		return tree.Value{}, badIDToken(why)
 	}
-	const skew = 60                                                            // seconds that two clocks may differ
-	if exp, ok := claims.Get("exp").Int(); !ok || exp+skew <= c.Now().Unix() { // item 9
-		return tree.Value{}, badIDToken("it has expired")
+	if why := expired(claims.Get("exp"), c.Now().Unix()); why != "" { // item 9
+		return tree.Value{}, badIDToken(why)
 	}
 	if want := cfg.nonce(in.Nonce, in.Query.Get("state")); want != "" && claims.Get("nonce").Str() != want { // item 11
 		return tree.Value{}, badIDToken("nonce is not the one sent")
@@ -49,41 +41,32 @@ func (cfg *Config) idToken(c *sdk.Conversation, in sdk.ExchangeInput, answer tre
 	return claims, nil
 }
 
+// expired returns what is wrong with the expiry of a JWT, a NumericDate, which
+// may have a fraction (RFC 7519 §2). Some upstreams write it as a string.
+func expired(exp tree.Value, now int64) string {
+	const skew = 60 // seconds that two clocks may differ
+	at, ok := exp.Floor()
+	switch {
+	case !exp.Exists():
+		return "it has no exp"
+	case !ok:
+		return "exp cannot be read: it is not a number of seconds"
+	case at <= now-skew:
+		return "it has expired"
+	}
+	return ""
+}
+
 // wrongAudience checks items 3 to 5.
 func wrongAudience(claims tree.Value, client string) string {
-	aud := claims.Get("aud")
-	audiences := aud.Strings()
-	if aud.Kind() == tree.KindString {
-		audiences = []string{aud.Str()}
-	}
-	azp := claims.Get("azp").Str()
-	ours := false
-	for _, a := range audiences {
-		ours = ours || a == client
-	}
+	aud, azp := claims.Get("aud"), claims.Get("azp").Str()
 	switch {
-	case !ours:
+	case !names(aud, client):
 		return "aud does not name the client"
-	case azp != "" && azp != client, azp == "" && len(audiences) > 1:
+	case azp != "" && azp != client, azp == "" && len(aud.Strings()) > 1:
 		return "azp is not the client"
 	}
 	return ""
 }
 
-// payload decodes the claims of a JWT, RFC 7519 §7.2, without its signature.
-func payload(jwt string) (tree.Value, bool) {
-	parts := strings.Split(jwt, ".")
-	if len(parts) != 3 {
-		return tree.Value{}, false
-	}
-	text, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return tree.Value{}, false
-	}
-	claims, err := tree.Parse(text)
-	return claims, err == nil && claims.Kind() == tree.KindObject
-}
-
-func badIDToken(why string) error {
-	return sdk.Unavailable("The upstream did not prove who you are. Please try again.", "ID token: "+why)
-}
+func badIDToken(why string) error { return unusableJWT("ID token", why) }

@@ -76,6 +76,10 @@ func TestKnobs(t *testing.T) {
 			c.Token.Lifetime, c.Token.RefreshLifetime, c.Token.GrantLifetime = 60, 120, 100
 		},
 		"success": func(c *oauth2.Config) { c.Failure.Success, c.Failure.SuccessValue = "/code", "0" },
+		"success-is-code": func(c *oauth2.Config) {
+			c.Failure = oauth2.Failure{Success: "/status", SuccessValue: "0", Code: "/status", Description: "/error"}
+		},
+		"moments": func(c *oauth2.Config) { c.Token.ExpiresAt = "/until" },
 		"tenant":  func(c *oauth2.Config) { c.Identity.Tenant = "/team/id" },
 		"who-url": func(c *oauth2.Config) { c.UserinfoURL = "https://up.test/tokens/{access_token}" },
 		"who-body": func(c *oauth2.Config) {

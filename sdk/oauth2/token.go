@@ -40,6 +40,7 @@ func (cfg *Config) RequestToken(c *sdk.Conversation, url string, form sdk.Form) 
 	if err := resp.Overload(c.Now()); err != nil {
 		return tree.Value{}, err
 	}
+	cfg.answered = resp
 	answer, err := cfg.read(resp)
 	if err == nil {
 		if failure := cfg.failed(answer); failure != nil {
@@ -91,11 +92,13 @@ func object(pairs sdk.Form) tree.Value {
 func (cfg *Config) failed(answer tree.Value) error {
 	code := answer.Pointer(cfg.Failure.Code)
 	description := answer.Pointer(cfg.Failure.Description).Text()
-	success := cfg.Failure.Success == "" || answer.Pointer(cfg.Failure.Success).Text() == cfg.Failure.SuccessValue
+	success := answer.Pointer(cfg.Failure.Success).Text() == cfg.Failure.SuccessValue
 	switch {
+	case cfg.Failure.Success != "" && success:
+		return nil // whatever is at Failure.Code, which may be the same place
 	case code.Text() != "" && code.Text() != "false":
 		return cfg.failure(code.Text(), description)
-	case code.Kind() == tree.KindObject || !success:
+	case code.Kind() == tree.KindObject || cfg.Failure.Success != "":
 		return cfg.failure("an error without a code", description)
 	}
 	return nil
@@ -133,9 +136,39 @@ func (cfg *Config) Credential(c *sdk.Conversation, answer tree.Value) (*sdk.Cred
 	}
 	cred.RefreshExpiresAt = expiry(c.Now(), answer.Pointer(t.RefreshExpiresIn), life)
 	if cred.AccessToken == "" {
-		return nil, sdk.Unavailable("The upstream sent no token.", "no access token at "+t.AccessToken)
+		return nil, sdk.Unavailable("The upstream sent no token.", cfg.noToken(answer))
 	}
 	return cred, nil
+}
+
+// noToken describes an answer without an access token: its status, its media
+// type, the names in it, and no value.
+func (cfg *Config) noToken(answer tree.Value) string {
+	why := "no access token at " + cfg.Token.AccessToken
+	if found := answer.Pointer(cfg.Token.AccessToken); found.Kind() != tree.KindMissing {
+		why += " (" + kindName(found.Kind()) + ")"
+	}
+	why += "; " + members(answer)
+	if cfg.answered == nil {
+		return why
+	}
+	return cfg.answered.Unreadable(why).Detail
+}
+
+func kindName(kind tree.Kind) string {
+	switch kind {
+	case tree.KindNull:
+		return "null is there"
+	case tree.KindString:
+		return "an empty string is there"
+	case tree.KindNumber:
+		return "a number is there"
+	case tree.KindBool:
+		return "a boolean is there"
+	case tree.KindArray:
+		return "an array is there"
+	}
+	return "an object is there"
 }
 
 // expiry returns the time v seconds from now in seconds since 1970; if v says
@@ -177,12 +210,13 @@ func instant(v tree.Value) int64 {
 	return 0
 }
 
-// number reads a whole number that may be written as text.
+// number reads a number of seconds, which may have a fraction or be written as
+// text, or returns 0. A part of a second counts as a whole one: 0 is unknown.
 func number(v tree.Value) int64 {
-	if n, ok := v.Int(); ok {
-		return n
+	n, ok := v.Floor()
+	if mantissa, _, _ := strings.Cut(strings.ToLower(v.Text()), "e"); ok && n == 0 && strings.ContainsAny(mantissa, "123456789") {
+		return 1
 	}
-	n, _ := sdk.ParseInt(v.Str())
 	return n
 }
 

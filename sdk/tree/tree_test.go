@@ -69,6 +69,23 @@ func TestAccessors(t *testing.T) {
 	}
 }
 
+func TestNumbersAreRoundedDown(t *testing.T) {
+	for text, want := range map[string]int64{
+		`1796081896.172277`: 1796081896, `1.796081896172277e9`: 1796081896, `3600`: 3600, `0.5`: 0, `-0.5`: -1, `-3600.0`: -3600,
+		`1e-9999999`: 0, `0.00e5`: 0, `123e-2`: 1, `0.0123e4`: 123, `9223372036854775807.9`: 1<<63 - 1, `-9223372036854775808`: -1 << 63,
+		`"1796081896.5"`: 1796081896, `" 3600 "`: 3600, `"36e2"`: 3600, `"-1"`: -1,
+	} {
+		if got, ok := parse(t, text).Floor(); !ok || got != want {
+			t.Errorf("%s: %d, %v, want %d", text, got, ok, want)
+		}
+	}
+	for _, text := range []string{`9223372036854775808`, `-9223372036854775808.1`, `1e400`, `"tomorrow"`, `""`, `"0x10"`, `"1 2"`, `"\"1\""`, `null`, `true`, `[1]`, `{}`} {
+		if got, ok := parse(t, text).Floor(); ok {
+			t.Errorf("%s: %d, which an int64 does not hold or which is not a number", text, got)
+		}
+	}
+}
+
 // TestWrongTypes asks every question of every kind of value: none may panic.
 func TestWrongTypes(t *testing.T) {
 	for _, text := range []string{`null`, `true`, `1`, `"s"`, `[]`, `{}`, `[[1]]`, `{"a":{}}`} {
@@ -77,6 +94,7 @@ func TestWrongTypes(t *testing.T) {
 			v.Str()
 			v.Text()
 			v.Int()
+			v.Floor()
 			_ = v.Bool()
 			v.Strings()
 			if v.Get("x").Kind() != tree.KindMissing || v.Pointer("/x/0").Kind() != tree.KindMissing {

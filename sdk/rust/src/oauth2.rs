@@ -135,17 +135,19 @@ fn accept(c: &Conversation, resp: &Response, what: &str) -> Result<Value, Error>
     }
 }
 
-/// The time `seconds` from now in seconds since 1970, or 0 if that is no
-/// positive number. RFC 6749 §5.1 wants a number; some send text.
+/// The time `seconds` from now in seconds since 1970, or 0 if that is not a
+/// positive number. RFC 6749 §5.1 wants a number; some upstreams send text, and
+/// some a fraction, of which a part of a second counts as a whole one.
 fn after(now: i64, seconds: &Value) -> i64 {
-    const CENTURY: i64 = 100 * 366 * 24 * 3600;
+    const CENTURY: f64 = (100 * 366 * 24 * 3600) as f64;
     let n = seconds
-        .as_i64()
-        .or_else(|| seconds.as_str()?.parse().ok())
-        .unwrap_or(0);
-    match n {
-        1..=CENTURY => now + n,
-        _ => 0,
+        .as_f64()
+        .or_else(|| seconds.as_str()?.trim().parse().ok())
+        .unwrap_or(0.0);
+    if n > 0.0 && n <= CENTURY {
+        now + (n as i64).max(1)
+    } else {
+        0
     }
 }
 
@@ -159,6 +161,12 @@ mod tests {
         for (json, want) in [
             ("60", 1060),
             ("\"60\"", 1060),
+            ("60.9", 1060),
+            ("6e1", 1060),
+            ("\" 6.05e1 \"", 1060),
+            ("0.5", 1001),
+            ("\"NaN\"", 0),
+            ("\"inf\"", 0),
             ("0", 0),
             ("-5", 0),
             ("null", 0),

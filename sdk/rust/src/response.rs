@@ -61,15 +61,17 @@ impl Response {
     }
 
     /// Reads Retry-After as seconds or as a date (RFC 9110 §10.2.3), or else
-    /// the widespread X-RateLimit-Reset in seconds since 1970, which some
-    /// write with a fraction.
+    /// the widespread X-RateLimit-Reset in seconds since 1970. Some upstreams
+    /// write both with a fraction, which is rounded up.
     fn retry_after(&self, now: i64) -> i64 {
         const LONGEST: i64 = 24 * 3600; // who says more means something else
         let text = self.header("retry-after").trim();
         let whole = |text: &str| {
-            text.split('.')
-                .next()
-                .and_then(|digits| digits.parse::<i64>().ok())
+            text.trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|n| n.is_finite())
+                .map(|n| n.ceil() as i64)
         };
         whole(text)
             .or_else(|| time::http_date(text).map(|at| at - now))
@@ -128,6 +130,16 @@ mod tests {
             ),
             (
                 429,
+                vec![("retry-after", "0.5")],
+                Some((Kind::RateLimited, 1)),
+            ),
+            (
+                429,
+                vec![("retry-after", "1.2e1")],
+                Some((Kind::RateLimited, 12)),
+            ),
+            (
+                429,
                 vec![("retry-after", "Sun, 22 Nov 2026 12:01:30 GMT")],
                 Some((Kind::RateLimited, 90)),
             ),
@@ -137,7 +149,7 @@ mod tests {
                     ("retry-after", "soon"),
                     ("x-ratelimit-reset", "1795348803.4"),
                 ],
-                Some((Kind::RateLimited, 3)),
+                Some((Kind::RateLimited, 4)),
             ),
             (
                 503,

@@ -101,6 +101,9 @@ pub struct ExchangeInput {
     pub scopes: Vec<String>,
     /// As given at authorize.
     pub nonce: String,
+    /// Members of the account that the tenant uses: name, email,
+    /// email_verified, organizations.
+    pub needs: Vec<String>,
     pub(crate) redirect_uri: String,
 }
 

@@ -58,6 +58,7 @@ fn dispatch<P: Provider>(c: &mut Conversation, op: &str, params: &Value) -> Resu
                 code_verifier: text(params, "code_verifier"),
                 scopes: texts(params, "scopes"),
                 nonce: text(params, "nonce"),
+                needs: texts(params, "needs"),
                 redirect_uri: c.client.redirect_uri.clone(),
             };
             Ok(credential(&P::exchange(c, input)?)?)
