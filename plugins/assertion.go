@@ -90,8 +90,9 @@ func privateKey(text []byte) (key any, id string, err error) {
 // is the request's URL or the issuer: the host that gets an assertion for
 // another server could log in there.
 func (c *conversation) assertion(a *abi.ClientAuth, to *url.URL) (string, error) {
-	if c.key == nil {
-		return "", &upstream.Error{Kind: upstream.Misconfigured, Detail: "the upstream wants assertions signed with a key; set client_key of tenant " + c.binding.Tenant}
+	signer, err := c.assertionSigner(a)
+	if err != nil {
+		return "", err
 	}
 	audience := to.String()
 	if a.Audience != "" {
@@ -114,9 +115,25 @@ func (c *conversation) assertion(a *abi.ClientAuth, to *url.URL) (string, error)
 	if err != nil {
 		return "", c.bug("the assertion cannot be written as JSON")
 	}
-	signed, err := c.key.signer.Sign(claims)
+	signed, err := signer.Sign(claims)
 	if err != nil {
-		return "", &upstream.Error{Kind: upstream.Misconfigured, Detail: "the client key of tenant " + c.binding.Tenant + " cannot sign"}
+		return "", &upstream.Error{Kind: upstream.Misconfigured, Detail: "the client key or client secret of tenant " + c.binding.Tenant + " cannot sign"}
 	}
 	return signed.CompactSerialize()
+}
+
+// assertionSigner returns what signs the assertion: the tenant's key, or its
+// client secret as the key of a MAC (OpenID Connect Core §9).
+func (c *conversation) assertionSigner(a *abi.ClientAuth) (jose.Signer, error) {
+	if a.Method == abi.AuthClientSecretJWT {
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(c.binding.ClientSecret.Reveal())}, (&jose.SignerOptions{}).WithType("JWT"))
+		if err != nil {
+			return nil, &upstream.Error{Kind: upstream.Misconfigured, Detail: "the client secret of tenant " + c.binding.Tenant + " cannot be the key of a MAC; client_secret_jwt needs one of 32 characters or more (RFC 7518 §3.2)"}
+		}
+		return signer, nil
+	}
+	if c.key == nil {
+		return nil, &upstream.Error{Kind: upstream.Misconfigured, Detail: "the upstream wants assertions signed with a key; set client_key of tenant " + c.binding.Tenant}
+	}
+	return c.key.signer, nil
 }

@@ -28,12 +28,12 @@ func (c *conversation) authenticate(a *abi.ClientAuth, method string, to *url.UR
 	if !inHeader && (method == http.MethodGet || method == http.MethodHead) { // RFC 9110 §9.3.1
 		return nil, c.bug(fmt.Sprintf("it asks for client authentication %q in the body of a %s request; use POST or basic", a.Method, method))
 	}
-	if slices.Contains([]string{abi.AuthBasic, abi.AuthBasicSecret, abi.AuthPost, abi.AuthPrivateKeyJWT}, a.Method) {
+	if slices.Contains([]string{abi.AuthBasic, abi.AuthBasicSecret, abi.AuthPost, abi.AuthPrivateKeyJWT, abi.AuthClientSecretJWT}, a.Method) {
 		if err := c.checkSecretPlace(a, method, to); err != nil {
 			return nil, c.egressError(err)
 		}
 	}
-	if secret.IsZero() && slices.Contains([]string{abi.AuthBasic, abi.AuthBasicSecret, abi.AuthPost}, a.Method) {
+	if secret.IsZero() && slices.Contains([]string{abi.AuthBasic, abi.AuthBasicSecret, abi.AuthPost, abi.AuthClientSecretJWT}, a.Method) {
 		return nil, &upstream.Error{Kind: upstream.Misconfigured, Detail: "the upstream wants a client secret; set client_secret of tenant " + c.binding.Tenant}
 	}
 	idParam := cmp.Or(a.IDParam, "client_id")
@@ -47,7 +47,7 @@ func (c *conversation) authenticate(a *abi.ClientAuth, method string, to *url.UR
 		return body, c.basic(header, url.QueryEscape(id), url.QueryEscape(secret.Reveal()))
 	case abi.AuthBasicSecret:
 		return body, c.basic(header, secret.Reveal(), "")
-	case abi.AuthPrivateKeyJWT:
+	case abi.AuthPrivateKeyJWT, abi.AuthClientSecretJWT:
 		assertion, err := c.assertion(a, to)
 		if err != nil {
 			return nil, err

@@ -27,6 +27,7 @@ type conversation struct {
 	steps  []step
 	replay []step // kept by an earlier attempt, not yet asked for again
 	keep   *keeper
+	reused []string // digests of requests whose answers are kept for others
 	secret *redactor
 	sent   eraser // of the client secret and of assertions that were sent
 
@@ -63,6 +64,9 @@ func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep 
 	result, err := c.hold(ctx)
 	c.report(err)
 	if err != nil {
+		if !answered(err) {
+			c.answers.drop(c.reused)
+		}
 		return nil, err
 	}
 	return result, nil
@@ -166,8 +170,17 @@ func (c *conversation) answer(ctx context.Context, out abi.Output, body []byte) 
 	if out.Request == nil {
 		return step{Step: abi.Step{Headers: []abi.Header{}}}, c.wait(ctx, time.Duration(min(out.WaitMS, 1<<40))*time.Millisecond)
 	}
+	if mayKeep(out.Request) {
+		c.reused = append(c.reused, digest)
+	}
+	if s, ok := c.answers.find(out.Request, digest, c.module.cfg.Now()); ok {
+		return s, nil
+	}
 	s, err := c.perform(ctx, out.Request, body)
 	s.RequestSHA256, s.acts = digest, acting
+	if err == nil {
+		c.answers.keep(out.Request, digest, s, c.module.cfg.Now())
+	}
 	return s, err
 }
 

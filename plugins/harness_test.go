@@ -104,6 +104,7 @@ type rig struct {
 	auth  []string
 	fail  map[string]int // path → so many connections to break off
 	say   map[string]int // path → status to answer once
+	cache string         // the header Cache-Control of /discovery
 }
 
 const secret = "s3cr3t/with:odd chars"
@@ -215,6 +216,9 @@ func (r *rig) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		fmt.Fprintf(w, `{"access_token":"at-%d-abcdefgh","refresh_token":"rt-%d-abcdefgh","token_type":"bearer"}`, len(r.asked), len(r.asked))
 	case "/user":
 		io.WriteString(w, `{"id":"42","name":"Ada"}`)
+	case "/discovery":
+		w.Header().Set("Cache-Control", r.cache)
+		io.WriteString(w, `{}`)
 	case "/redirect":
 		http.Redirect(w, req, "/token", http.StatusFound)
 	case "/large":

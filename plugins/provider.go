@@ -27,6 +27,7 @@ type provider struct {
 	places   secretPlaces // where a secret may go
 	secrets  eraser       // of the client secret
 	key      *clientKey
+	answers  answers
 }
 
 func (p *provider) name() string { return p.module.name() }

@@ -281,3 +281,41 @@ func TestSchemaIsWhole(t *testing.T) {
 		}
 	}
 }
+
+func TestClientSecretJWT(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	b := r.binding("mac")
+	b.ClientSecret = seal.NewSecret("a client secret of forty-eight characters, fine.")
+	p, err := r.host.Bind(t.Context(), "probe", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exchange(t, p); err != nil {
+		t.Fatal(err)
+	}
+	body, _ := strings.CutPrefix(r.requests()[0], "POST /token ")
+	form, err := url.ParseQuery(body)
+	if err != nil || form.Get("client_assertion_type") != assertionType || form.Get("client_id") != "client one" || form.Has("client_secret") {
+		t.Fatalf("form %v, %v", form, err)
+	}
+	jws, err := jose.ParseSignedCompact(form.Get("client_assertion"), []jose.SignatureAlgorithm{jose.HS256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := jws.Verify([]byte(b.ClientSecret.Reveal()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := json.Unmarshal(payload, &claims); err != nil || claims["iss"] != "client one" || claims["sub"] != "client one" || claims["aud"] != r.upstream.URL+"/token" || claims["jti"] == "" {
+		t.Errorf("claims %v, %v", claims, err)
+	}
+	b.ClientSecret = seal.Secret{}
+	if p, err = r.host.Bind(t.Context(), "probe", b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exchange(t, p); upstream.KindOf(err) != upstream.Misconfigured || !strings.Contains(err.Error(), "set client_secret") {
+		t.Errorf("without a secret: %v", err)
+	}
+}

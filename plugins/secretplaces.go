@@ -215,7 +215,7 @@ var errSecretPlace = errors.New("a secret may not go there")
 // checkSecretPlace reports why a secret may not be added to a request.
 func (c *conversation) checkSecretPlace(a *abi.ClientAuth, method string, to *url.URL) error {
 	shown := to.Scheme + "://" + to.Host + to.EscapedPath()
-	inBody := a.Method == abi.AuthPost || a.Method == abi.AuthPrivateKeyJWT
+	inBody := a.Method == abi.AuthPost || a.Method == abi.AuthPrivateKeyJWT || a.Method == abi.AuthClientSecretJWT
 	switch {
 	case inBody && method != http.MethodPost:
 		return fmt.Errorf("%w: client authentication %s needs the method POST, not %s; use basic or POST", errSecretPlace, a.Method, method)

@@ -57,6 +57,7 @@ func encodeRequest(r *Request) tree.Value {
 		o.Set("client_auth", auth.Value())
 	}
 	setFlag(&o, "idempotent", r.head.Idempotent)
+	setNumber(&o, "max_age", int64(r.head.MaxAge))
 	return o.Value()
 }
 

@@ -14,6 +14,7 @@ const (
 	ClientSecretUser  = abi.AuthBasicSecret
 	ClientSecretPost  = abi.AuthPost
 	PrivateKeyJWT     = abi.AuthPrivateKeyJWT
+	ClientSecretJWT   = abi.AuthClientSecretJWT
 )
 
 // Request is what a provider asks the host to perform. Its methods change and
@@ -50,8 +51,8 @@ func (r *Request) Bearer(token string) *Request {
 }
 
 // Auth has the host authenticate our client as the request leaves; the secret
-// never comes here. ClientPublic, ClientSecretPost and PrivateKeyJWT need a
-// form or a JSON object as the body.
+// never comes here. ClientPublic, ClientSecretPost, PrivateKeyJWT and
+// ClientSecretJWT need a form or a JSON object as the body.
 func (r *Request) Auth(method string) *Request {
 	return r.AuthWith(ClientAuth{Method: method})
 }
@@ -67,6 +68,16 @@ func (r *Request) AuthWith(auth ClientAuth) *Request {
 // transport. Never for a code or a single-use refresh token.
 func (r *Request) Idempotent() *Request {
 	r.head.Idempotent = true
+	return r
+}
+
+// MaxAge allows the host to answer with what the upstream said to the same
+// request of this tenant, at most so many seconds ago, as long as the upstream
+// says that it is fresh (RFC 9111), or a day if it does not say. It is for a GET
+// without credentials whose answer changes rarely, such as discovery. If the
+// operation fails, the host asks anew the next time.
+func (r *Request) MaxAge(seconds int) *Request {
+	r.head.MaxAge = seconds
 	return r
 }
 

@@ -246,7 +246,7 @@ func (k *Keeper) converse(ctx context.Context, t *tenant.Tenant, l *grant.Live) 
 func (k *Keeper) refresh(ctx context.Context, t *tenant.Tenant, l *grant.Live, j *journal) (cred *upstream.Credential, lost bool, err error) {
 	defer k.beat(ctx, t, l)()
 	for try := 1; ; try++ {
-		cred, err = t.Provider.Refresh(ctx, upstream.RefreshRequest{Credential: l.Credential, Scopes: l.Record.Scopes, Journal: j})
+		cred, err = t.Provider.Refresh(ctx, upstream.RefreshRequest{Credential: l.Credential, Scopes: t.UpstreamScopes(l.Record.Scopes), Journal: j})
 		e, _ := errors.AsType[*upstream.Error](err)
 		if e == nil {
 			return cred, lost, err

@@ -51,6 +51,42 @@ func TestPresetsAreProven(t *testing.T) {
 	}
 }
 
+// TestMatrixNamesTheLimits holds every row of the matrix to its columns: how many
+// refresh tokens a user has, and how the API answers a dead token.
+func TestMatrixNamesTheLimits(t *testing.T) {
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, matrix, found := strings.Cut(string(page), "| upstream | how | PKCE | refresh | revoke | account | handled | limits | verified |\n")
+	if !found {
+		t.Fatal("the matrix has other columns")
+	}
+	matrix, _, _ = strings.Cut(matrix, "\n\n")
+	limits := regexp.MustCompile(`^(none|one|many|\?|[0-9]+|setting)\b.*; ([2-5][0-9][0-9]|\?)`)
+	rows := strings.Split(matrix, "\n")[1:]
+	if len(rows) < 33 {
+		t.Errorf("%d rows", len(rows))
+	}
+	for _, row := range rows {
+		cells := strings.Split(row, "|")
+		if len(cells) != 11 {
+			t.Errorf("%d cells: %s", len(cells)-2, row)
+			continue
+		}
+		if limit := strings.TrimSpace(cells[8]); !limits.MatchString(limit) && limit != "?; ?" {
+			t.Errorf("%s: limits %q do not say how many refresh tokens there are and what a dead token is answered with", strings.TrimSpace(cells[1]), limit)
+		}
+	}
+	for _, p := range presets() {
+		_, row, _ := strings.Cut(matrix, "preset `"+p.name+"` | ")
+		pkce, _, _ := strings.Cut(row, " |")
+		if want := map[bool]string{true: "S256", false: "none"}[p.config.PKCE]; pkce != want {
+			t.Errorf("%s: the matrix says PKCE %q, the preset %q", p.name, pkce, want)
+		}
+	}
+}
+
 var said = regexp.MustCompile(`(?m)^(?:(?:GET|POST|DELETE) |  "url": ")(\S+)`)
 
 // TestHostsAreDeclared holds every URL in the transcripts of the presets to

@@ -18,7 +18,7 @@ const settings = `{
   "type": "object",
   "additionalProperties": false,
   "properties": {
-    "preset": {"enum": ["", "airtable", "asana", "atlassian", "bitbucket", "box", "clickup", "discord", "dropbox", "figma", "gitlab", "hubspot", "intercom", "linear", "notion", "reddit", "salesforce", "sentry", "spotify", "strava", "twitch", "x", "zoom"], "default": "", "description": "A well-known upstream; every other setting overrides what it says, an object as a whole"},
+    "preset": {"enum": ["", "airtable", "asana", "atlassian", "bitbucket", "box", "clickup", "discord", "dropbox", "figma", "gitlab", "hubspot", "intercom", "linear", "linkedin", "notion", "reddit", "salesforce", "sentry", "spotify", "strava", "twitch", "x", "zoom"], "default": "", "description": "A well-known upstream; every other setting overrides what it says, an object as a whole"},
     "display_name": {"type": "string", "default": "OAuth 2.0", "description": "What the consent page calls the upstream; a preset brings a name along"},
     "home_page": {"type": "string", "default": "https://www.rfc-editor.org/rfc/rfc6749", "description": "Where the upstream is described; a preset brings one along"},
     "base_url": {"type": "string", "format": "uri", "description": "Root of a self-hosted or regional upstream, for presets that allow it (gitlab, salesforce, sentry)"},
@@ -26,13 +26,13 @@ const settings = `{
     "authorize_url": {"type": "string", "format": "uri", "description": "Authorization endpoint"},
     "token_url": {"type": "string", "format": "uri", "description": "Token endpoint"},
     "refresh_url": {"type": "string", "description": "Token endpoint for refreshing; default: token_url"},
-    "client_auth": {"enum": ["post", "basic", "basic_secret", "none", "private_key_jwt"], "description": "How the token endpoint knows the client; default post. basic_secret: the secret is the user, the password empty"},
+    "client_auth": {"enum": ["post", "basic", "basic_secret", "none", "private_key_jwt", "client_secret_jwt"], "description": "How the token endpoint knows the client; default post. basic_secret: the secret is the user, the password empty; client_secret_jwt: an assertion with a MAC made with the secret"},
     "audience": {"type": "string", "description": "For private_key_jwt: whom the assertion is for; default: the URL asked"},
     "rename": {"type": "object", "additionalProperties": {"type": "string"}, "description": "The upstream's names of RFC 6749's parameters, such as client_id: client_key; - leaves one out. Not for state and code_challenge"},
     "token_body": {"enum": ["form", "json"], "description": "What the token endpoint reads; default form"},
     "headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Headers sent with every request"},
     "accept": {"type": "string", "description": "The header Accept; default application/json"},
-    "pkce": {"type": "boolean", "description": "Send a PKCE challenge (S256); default true"},
+    "pkce": {"type": "boolean", "description": "Send a PKCE challenge (S256); default true, but not for linkedin, which refuses it"},
     "require_iss": {"type": "boolean", "description": "Refuse a callback without iss (RFC 9207), which is compared with issuer; tenants with different issuers may share a callback then; default false"},
 
     "scope_param": {"type": "string", "description": "Parameter that carries the scopes; - sends none; default scope"},
@@ -45,7 +45,7 @@ const settings = `{
     "token_params": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Further parameters sent with a code"},
     "refresh_params": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Further parameters sent with a refresh token"},
     "token_scope": {"type": "boolean", "description": "Repeat the scopes with a code; default false"},
-    "refresh_scope": {"type": "boolean", "description": "Repeat the scopes with a refresh token; default false"},
+    "refresh_scope": {"type": "boolean", "description": "Repeat the scopes with a refresh token; default false, but true if token_url is at Microsoft Entra"},
     "refresh_redirect_uri": {"type": "boolean", "description": "Repeat the redirect URI with a refresh token; default false"},
     "refresh_policy": {"enum": ["none", "stable", "tolerant", "grace", "strict"], "description": "What refreshing does to the old refresh token: none: there is none; stable: no new one; tolerant: both live; grace: the old one lives for refresh_grace; strict (default): the old one is dead"},
     "refresh_grace": {"type": "integer", "minimum": 0, "description": "Seconds, with refresh_policy grace"},
@@ -104,7 +104,7 @@ const settings = `{
     "revoke_method": {"type": "string", "description": "Default POST"},
     "revoke_param": {"type": "string", "description": "Name of the token in a form or an object; default token"},
     "revoke_access_token": {"type": "boolean", "description": "Send the access token even if there is a refresh token; default false"},
-    "revoke_client_auth": {"enum": ["post", "basic", "basic_secret", "none", "private_key_jwt"], "description": "How the endpoint knows the client; default: client_auth"}
+    "revoke_client_auth": {"enum": ["post", "basic", "basic_secret", "none", "private_key_jwt", "client_secret_jwt"], "description": "How the endpoint knows the client; default: client_auth"}
   }
 }`
 

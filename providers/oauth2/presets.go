@@ -13,19 +13,21 @@ type preset struct {
 	title  string // for the consent page
 	home   string
 	base   string
+	noPKCE bool // refuses a code_verifier
 	config oauth2.Config
 }
 
 const day = 24 * 3600 // seconds
 
-// presets returns all of them, by name. PKCE is on for every one: an upstream
-// that does not know it ignores it (RFC 6749 §3.1). "Not known" in a comment
+// presets returns all of them, by name. PKCE is on unless a preset says that its
+// upstream refuses it: one that does not know it should ignore it (RFC 6749
+// §3.1), and most do. "Not known" in a comment
 // means that the upstream's own pages say nothing, or contradict each other;
 // where refreshing is concerned the careful answer, strict, then stands.
 func presets() []preset {
 	list := append(presetsAtoG(), presetsHtoZ()...)
 	for i := range list {
-		list[i].config.PKCE = true
+		list[i].config.PKCE = !list[i].noPKCE
 	}
 	return list
 }
@@ -177,6 +179,20 @@ func presetsHtoZ() []preset {
 				Tenant: "/data/viewer/organization/id", ID: "/data/viewer/id", Name: "/data/viewer/name",
 				Email: "/data/viewer/email", Picture: "/data/viewer/avatarUrl",
 				Body: `{"query":"{ viewer { id name email avatarUrl organization { id } } }"}`,
+			},
+		}},
+		// Any code_verifier is answered with 401 invalid_client, although the
+		// secret is right. Only approved apps get refresh tokens; one lives for a
+		// year from consent, and its answer repeats it. Where revocation is, is
+		// not known.
+		{name: "linkedin", title: "LinkedIn", home: "https://www.linkedin.com", noPKCE: true, config: oauth2.Config{
+			AuthorizeURL:  "https://www.linkedin.com/oauth/v2/authorization",
+			TokenURL:      "https://www.linkedin.com/oauth/v2/accessToken",
+			UserinfoURL:   "https://api.linkedin.com/v2/userinfo",
+			DefaultScopes: []string{"openid", "profile", "email"},
+			RefreshPolicy: oauth2.RefreshStable,
+			Token: oauth2.TokenAnswer{
+				RefreshExpiresIn: "/refresh_token_expires_in", ScopeSeparators: " ,", GrantLifetime: 365 * day,
 			},
 		}},
 		{name: "notion", title: "Notion", home: "https://www.notion.com", config: oauth2.Config{

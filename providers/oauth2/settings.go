@@ -17,6 +17,9 @@ func apply(c *sdk.Conversation, cfg *oauth2.Config) error {
 			*s.field = v.Str()
 		}
 	}
+	if oauth2.Entra(hostOf(cfg.TokenURL)) {
+		cfg.RefreshScope, cfg.RefreshAsked = true, true
+	}
 	for _, s := range flags(cfg) {
 		if v := c.Setting(s.name); v.Exists() {
 			*s.field = v.Bool()
@@ -51,8 +54,8 @@ func apply(c *sdk.Conversation, cfg *oauth2.Config) error {
 // oneOf refuses what is not among the values of a setting.
 func oneOf(cfg *oauth2.Config) error {
 	for _, s := range []struct{ name, value, values string }{
-		{"client_auth", cfg.ClientAuth, "post basic basic_secret none private_key_jwt"},
-		{"revoke_client_auth", cfg.Revocation.ClientAuth, "post basic basic_secret none private_key_jwt"},
+		{"client_auth", cfg.ClientAuth, "post basic basic_secret none private_key_jwt client_secret_jwt"},
+		{"revoke_client_auth", cfg.Revocation.ClientAuth, "post basic basic_secret none private_key_jwt client_secret_jwt"},
 		{"token_body", cfg.Body, "form json"},
 		{"token_format", cfg.Token.Format, "form json"},
 		{"refresh_policy", cfg.RefreshPolicy, "none stable tolerant grace strict"},

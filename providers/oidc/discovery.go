@@ -14,9 +14,10 @@ type metadata struct {
 	sendsIssuer bool // the callback carries iss, RFC 9207 §3
 }
 
-// discover asks the issuer for its metadata, OpenID Connect Discovery §4.
-func discover(c *sdk.Conversation, s settled) (metadata, error) {
-	resp, err := c.Do(sdk.Get(strings.TrimSuffix(s.issuer, "/")+"/.well-known/openid-configuration").Header("accept", "application/json"))
+// discover asks the issuer for its metadata, OpenID Connect Discovery §4, or
+// takes what it said at most maxAge seconds ago.
+func discover(c *sdk.Conversation, s settled, maxAge int) (metadata, error) {
+	resp, err := c.Do(sdk.Get(s.discoveryURL).Header("accept", "application/json").MaxAge(maxAge))
 	if err != nil {
 		return metadata{}, err
 	}
@@ -25,9 +26,11 @@ func discover(c *sdk.Conversation, s settled) (metadata, error) {
 	}
 	switch {
 	case resp.Status == 404:
-		return metadata{}, sdk.Misconfigured("", "discovery: status 404; the setting issuer leads to no OpenID Connect issuer")
+		return metadata{}, sdk.Misconfigured("", "discovery: status 404 at "+s.discoveryURL+"; if the issuer has its document elsewhere set discovery_url, and if it has none use the provider oauth2 with its setting issuer")
+	case resp.Status/100 == 3:
+		return metadata{}, sdk.Misconfigured("", "discovery: redirected, which is not followed; if that is the issuer's document set discovery_url to its address; "+sdk.UpstreamText(resp.Header("location"), ""))
 	case !resp.OK():
-		return metadata{}, resp.Unreadable("discovery")
+		return metadata{}, resp.Unreadable("discovery at " + s.discoveryURL)
 	}
 	v, err := resp.JSON()
 	if err != nil {
@@ -38,9 +41,27 @@ func discover(c *sdk.Conversation, s settled) (metadata, error) {
 		sendsIssuer: v.Get("authorization_response_iss_parameter_supported").Bool(),
 	}
 	if !s.is(m.issuer) {
-		return m, sdk.Misconfigured("", "discovery: the issuer calls itself otherwise than the setting, to the letter: "+sdk.UpstreamText(m.issuer, ""))
+		return m, sdk.Misconfigured("", "discovery: the issuer must be the setting issuer to the letter; "+sdk.UpstreamText(m.issuer, "")+s.otherIssuer(m.issuer))
 	}
-	return m, m.endpoints(v, s)
+	if err := m.endpoints(v, s); err != nil {
+		return m, err
+	}
+	if s.revokeURL != "" {
+		m.revoke = s.revokeURL
+	}
+	return m, nil
+}
+
+// otherIssuer says what to do about a document of another issuer.
+func (s *settled) otherIssuer(says string) string {
+	switch {
+	case says == "":
+		return "; it names none, so this may not be a discovery document: set discovery_url to where it is"
+	case strings.TrimSuffix(says, "/") == strings.TrimSuffix(s.issuer, "/"):
+		return "; they differ by the slash at the end: write the setting as the document does"
+	}
+	return "; if its ID tokens say so too, set issuer to that and discovery_url to " + s.discoveryURL +
+		"; if the issuer is right, set discovery_url to its own document; if its documents never agree, use the provider oauth2 with its setting issuer"
 }
 
 // is tells whether the issuer in a metadata document is the one set. They must
@@ -114,24 +135,26 @@ func (m *metadata) endpoints(v tree.Value, s settled) error {
 		case url == "":
 			continue
 		case !s.trusts(url):
-			return sdk.Misconfigured("", "discovery: "+e.name+" is not https, or on another host than the issuer; if that is right, add its host to the setting hosts")
+			return sdk.Misconfigured("", "discovery: "+e.name+" is not https, or on another host than the issuer; if that is right, add its host to the setting hosts; "+sdk.UpstreamText(url, ""))
 		}
 		*e.field = url
 	}
 	return nil
 }
 
-// trusts tells whether an endpoint may be used: https on a known host, or, for
-// an issuer that the operator set without TLS, on the issuer itself. Braces
-// would be taken for a place to fill in.
+// trusts reports whether an endpoint may be used: https on a known host, or,
+// where the operator set the issuer or its document without TLS, on that host.
+// Braces would be taken for a place to fill in.
 func (s *settled) trusts(url string) bool {
 	if strings.ContainsAny(url, "{}\\# ") {
 		return false
 	}
-	scheme, _, _ := strings.Cut(s.issuer, "://")
 	host := hostOf(url)
-	if host == hostOf(s.issuer) && strings.HasPrefix(url, scheme+"://") {
-		return true
+	for _, set := range []string{s.issuer, s.discoveryURL} {
+		scheme, _, found := strings.Cut(set, "://")
+		if found && host == hostOf(set) && strings.HasPrefix(url, scheme+"://") {
+			return true
+		}
 	}
 	for _, known := range s.hosts {
 		if host == known && strings.HasPrefix(url, "https://") {

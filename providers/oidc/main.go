@@ -6,7 +6,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"slices"
 	"strings"
 
 	"github.com/sallyport/sallyport/sdk"
@@ -25,16 +24,33 @@ type oidc struct {
 var _ sdk.Describer = (*oidc)(nil)
 
 func provider() *oidc {
-	return &oidc{oauth2.Provider{Info: manifest(), Configure: configure}}
+	return &oidc{oauth2.Provider{Info: manifest()}}
+}
+
+// How old the metadata may be, in seconds: a browser is not sent to an address
+// that was left behind, and a code comes back soon. Renewals go on with what is
+// known for a day, or as the issuer says; if one fails, the metadata is asked
+// for anew.
+const (
+	ageAtLogin    = 60
+	ageAtCallback = 600
+	ageAtRenewal  = 24 * 3600
+)
+
+// asking returns the table for an operation that takes metadata of that age.
+func (p *oidc) asking(maxAge int) *oauth2.Provider {
+	table := p.Provider
+	table.Configure = func(c *sdk.Conversation, cfg *oauth2.Config) error { return configure(c, cfg, maxAge) }
+	return &table
 }
 
 // configure makes the table. Discovery is the first request of the operation.
-func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
+func configure(c *sdk.Conversation, cfg *oauth2.Config, maxAge int) error {
 	s, err := settle(c)
 	if err != nil {
 		return err
 	}
-	m, err := discover(c, s)
+	m, err := discover(c, s, maxAge)
 	if err != nil {
 		return err
 	}
@@ -46,9 +62,15 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 		Issuer:          m.issuer,
 		Nonce:           nonce,
 		ClientAuth:      s.clientAuth,
-		PKCE:            c.Setting("pkce").Bool(),
+		PKCE:            s.pkce,
 		Prompts:         s.prompts,
 		AuthorizeParams: s.params,
+		TokenParams:     s.tokenParams,
+		RefreshParams:   s.refreshParams,
+		RefreshScope:    s.refreshScope,
+		RefreshAsked:    oauth2.Entra(hostOf(s.issuer)),
+		Failure:         oauth2.Failure{Kinds: s.errorKinds},
+		Claims:          s.claims,
 		RefreshPolicy:   s.refreshPolicy,
 		RefreshGrace:    s.refreshGrace,
 		Query:           oauth2.CallbackQuery{Issuer: m.sendsIssuer || s.requireIss},
@@ -63,7 +85,8 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config) error {
 			EmailVerified: c.Setting("account_email_verified").Str(),
 			Organizations: s.organizations,
 			// Only the ID token has the claims of a composite identifier.
-			Userinfo: c.Setting("userinfo_always").Bool() && s.accountTenant == "",
+			Userinfo:   c.Setting("userinfo_always").Bool() && s.accountTenant == "",
+			NoUserinfo: s.idTokenOnly,
 		},
 	}
 	return nil
@@ -75,20 +98,34 @@ func nonce(state string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Authorize adds the scopes that make it OpenID Connect (Core §3.1.2.1) and
-// that make the upstream send a refresh token (§11).
+// Authorize asks for the scopes of a login.
 func (p *oidc) Authorize(c *sdk.Conversation, in sdk.AuthorizeInput) (string, error) {
 	s, err := settle(c)
 	if err != nil {
 		return "", err
 	}
-	if !slices.Contains(in.Scopes, "openid") {
-		in.Scopes = append([]string{"openid"}, in.Scopes...)
+	in.Scopes = s.loginScopes(in.Scopes)
+	return p.asking(ageAtLogin).Authorize(c, in)
+}
+
+// Exchange is that of the table.
+func (p *oidc) Exchange(c *sdk.Conversation, in sdk.ExchangeInput) (*sdk.Credential, error) {
+	return p.asking(ageAtCallback).Exchange(c, in)
+}
+
+// Refresh is that of the table, with the scopes of the login.
+func (p *oidc) Refresh(c *sdk.Conversation, in sdk.RefreshInput) (*sdk.Credential, error) {
+	s, err := settle(c)
+	if err != nil {
+		return nil, err
 	}
-	if s.offlineAccess && !slices.Contains(in.Scopes, "offline_access") {
-		in.Scopes = append(slices.Clip(in.Scopes), "offline_access")
-	}
-	return p.Provider.Authorize(c, in)
+	in.Scopes = s.loginScopes(in.Scopes)
+	return p.asking(ageAtRenewal).Refresh(c, in)
+}
+
+// Revoke is that of the table.
+func (p *oidc) Revoke(c *sdk.Conversation, in sdk.RevokeInput) error {
+	return p.asking(ageAtRenewal).Revoke(c, in)
 }
 
 // Describe refuses bad settings, and narrows the manifest to one issuer. What
@@ -101,8 +138,8 @@ func (p *oidc) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
 	table := oauth2.Config{RefreshPolicy: s.refreshPolicy, RefreshGrace: s.refreshGrace}
 	rules := table.RefreshRules()
 	result := &sdk.CheckResult{Hosts: s.hosts, Refresh: &rules, Identity: s.issuer}
-	if pkce := c.Setting("pkce").Bool(); !pkce {
-		result.PKCE = &pkce
+	if !s.pkce {
+		result.PKCE = &s.pkce
 	}
 	if s.requireIss {
 		result.CallbackIssuer = s.issuer

@@ -92,6 +92,7 @@ type Request struct {
 	BodyLen    int         `json:"body_len"`
 	ClientAuth *ClientAuth `json:"client_auth,omitempty"`
 	Idempotent bool        `json:"idempotent,omitempty"` // the host may send it again after a transport failure
+	MaxAge     int         `json:"max_age,omitempty"`    // seconds; a GET without credentials: an answer kept for this tenant that is no older will do; since 1.2
 }
 
 // Client authentication methods a provider may ask the host to apply.
@@ -101,6 +102,10 @@ const (
 	AuthPost          = "post"            // RFC 6749 §2.3.1, body
 	AuthBasicSecret   = "basic_secret"    // header: the secret as the user, an empty password
 	AuthPrivateKeyJWT = "private_key_jwt" // RFC 7523 §2.2
+
+	// AuthClientSecretJWT is an assertion with a MAC made with the secret, HS256
+	// (OpenID Connect Core §9); since 1.2.
+	AuthClientSecretJWT = "client_secret_jwt"
 )
 
 // ClientAuth is a directive, not data: the host adds the credential to the
@@ -111,7 +116,7 @@ type ClientAuth struct {
 	Method      string `json:"method"`
 	IDParam     string `json:"id_param,omitempty"`     // default client_id
 	SecretParam string `json:"secret_param,omitempty"` // default client_secret; one of a short list, see sdk/ABI.md
-	Audience    string `json:"audience,omitempty"`     // private_key_jwt: aud of the assertion, the request URL (default) or the issuer
+	Audience    string `json:"audience,omitempty"`     // private_key_jwt, client_secret_jwt: aud of the assertion, the request URL (default) or the issuer
 }
 
 // Error kinds, a closed set.

@@ -32,6 +32,10 @@ type Config struct {
 	// for the token's claim tid, as Entra has it. Empty: no ID token is read.
 	Issuer string
 
+	// Claims are names of claims of the ID token and what each must be: an
+	// account with another is not let in.
+	Claims sdk.Form
+
 	// Nonce makes a nonce of the state, to be sent along and found again in
 	// the ID token, OpenID Connect Core §3.1.2.1. The state is fresh for every
 	// authorization, so a hash of it ties the ID token to the browser that was
@@ -40,7 +44,7 @@ type Config struct {
 	Nonce func(state string) string
 
 	ClientAuth string // how the token endpoint knows us; default sdk.ClientSecretPost
-	Audience   string // for sdk.PrivateKeyJWT: whom the assertion is for; default the URL asked
+	Audience   string // for sdk.PrivateKeyJWT and sdk.ClientSecretJWT: whom the assertion is for; default the URL asked
 	PKCE       bool   // send the S256 challenge, RFC 7636
 
 	// Rename has the upstream's names of RFC 6749's parameters, client_id and
@@ -65,7 +69,8 @@ type Config struct {
 	RefreshParams   sdk.Form // sent along with a refresh token
 
 	TokenScope         bool // repeat the scopes with a code
-	RefreshScope       bool // repeat them with a refresh token; RFC 6749 §6 leaves it open
+	RefreshScope       bool // repeat them with a refresh token, those granted; RFC 6749 §6 leaves it open
+	RefreshAsked       bool // with RefreshScope: those that the login asked for, where the answer has other names for them
 	RefreshRedirectURI bool // repeat the redirect URI with a refresh token
 
 	RefreshPolicy string // one of the Refresh constants; default RefreshUnknown

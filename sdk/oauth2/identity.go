@@ -17,7 +17,7 @@ func (cfg *Config) account(c *sdk.Conversation, in sdk.ExchangeInput, accessToke
 	switch {
 	case err != nil:
 		return nil, err
-	case !claims.Exists() && cfg.Issuer != "" && cfg.UserinfoURL == "":
+	case !claims.Exists() && cfg.Issuer != "" && (cfg.UserinfoURL == "" || len(cfg.Claims) > 0):
 		return nil, sdk.Unavailable("The upstream did not say who you are.", "no ID token at "+cfg.Token.IDToken+" and no userinfo endpoint; "+members(answer))
 	case !claims.Exists():
 		return cfg.Account(c, accessToken, answer)

@@ -38,6 +38,11 @@ func (cfg *Config) idToken(c *sdk.Conversation, in sdk.ExchangeInput, answer tre
 	if want := cfg.nonce(in.Nonce, in.Query.Get("state")); want != "" && claims.Get("nonce").Str() != want { // item 11
 		return tree.Value{}, badIDToken("nonce is not the one sent")
 	}
+	for _, want := range cfg.Claims {
+		if claims.Get(want[0]).Text() != want[1] {
+			return tree.Value{}, sdk.AccessDenied("This account does not belong to the organization that this server is for.", "ID token: "+want[0]+" is not "+want[1])
+		}
+	}
 	return claims, nil
 }
 

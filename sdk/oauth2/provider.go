@@ -262,13 +262,23 @@ func (cfg *Config) refreshForm(c *sdk.Conversation, in sdk.RefreshInput) sdk.For
 	}
 	form = cfg.renamed(form)
 	if cfg.RefreshScope {
-		scopes := in.Credential.Scopes
-		if len(scopes) == 0 {
-			scopes = in.Scopes
-		}
-		form = append(form, cfg.scopeParams(scopes)...)
+		form = append(form, cfg.scopeParams(cfg.scopesAgain(in))...)
 	}
 	return along(form, cfg.RefreshParams)
+}
+
+// scopesAgain returns the scopes to repeat with a refresh token. Answers often
+// leave out offline_access, which the refresh token itself proves.
+func (cfg *Config) scopesAgain(in sdk.RefreshInput) []string {
+	const offline = "offline_access" // OpenID Connect Core §11
+	granted := in.Credential.Scopes
+	switch {
+	case cfg.RefreshAsked || len(granted) == 0:
+		return in.Scopes
+	case slices.Contains(in.Scopes, offline) && !slices.Contains(granted, offline):
+		return append(slices.Clip(granted), offline)
+	}
+	return granted
 }
 
 // renamed gives the protocol's parameters the upstream's names.
@@ -325,13 +335,13 @@ func (cfg *Config) scopeParams(scopes []string) sdk.Form {
 func (cfg *Config) clientAuth(method string) sdk.ClientAuth {
 	auth := sdk.ClientAuth{Method: method}
 	switch method {
-	case sdk.ClientPublic, sdk.ClientSecretPost, sdk.PrivateKeyJWT:
+	case sdk.ClientPublic, sdk.ClientSecretPost, sdk.PrivateKeyJWT, sdk.ClientSecretJWT:
 		auth.IDParam = cfg.Rename["client_id"]
 	}
 	switch method {
 	case sdk.ClientSecretPost:
 		auth.SecretParam = cfg.Rename["client_secret"]
-	case sdk.PrivateKeyJWT:
+	case sdk.PrivateKeyJWT, sdk.ClientSecretJWT:
 		auth.Audience = cfg.Audience
 	}
 	return auth

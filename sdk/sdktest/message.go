@@ -79,6 +79,9 @@ func formatRequest(r *abi.Request, body []byte) string {
 	if r.Idempotent {
 		b.WriteString("idempotent: true\n")
 	}
+	if r.MaxAge > 0 {
+		fmt.Fprintf(&b, "max_age: %d\n", r.MaxAge)
+	}
 	kind := ""
 	for _, h := range r.Headers {
 		fmt.Fprintf(&b, "%s: %s\n", h[0], h[1])

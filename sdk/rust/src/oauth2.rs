@@ -139,7 +139,7 @@ fn accept(c: &Conversation, resp: &Response, what: &str) -> Result<Value, Error>
 /// positive number. RFC 6749 §5.1 wants a number; some upstreams send text, and
 /// some a fraction, of which a part of a second counts as a whole one.
 fn after(now: i64, seconds: &Value) -> i64 {
-    const CENTURY: f64 = (100 * 366 * 24 * 3600) as f64;
+    const CENTURY: f64 = 100.0 * 366.0 * 24.0 * 3600.0;
     let n = seconds
         .as_f64()
         .or_else(|| seconds.as_str()?.trim().parse().ok())

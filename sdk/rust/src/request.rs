@@ -16,6 +16,9 @@ pub enum ClientAuth {
     Post,
     /// A signed assertion in the body, RFC 7523 §2.2.
     PrivateKeyJwt,
+    /// An assertion in the body with a MAC made with the secret, OpenID Connect
+    /// Core §9.
+    ClientSecretJwt,
 }
 
 impl ClientAuth {
@@ -26,6 +29,7 @@ impl ClientAuth {
             ClientAuth::BasicSecret => "basic_secret",
             ClientAuth::Post => "post",
             ClientAuth::PrivateKeyJwt => "private_key_jwt",
+            ClientAuth::ClientSecretJwt => "client_secret_jwt",
         }
     }
 }
@@ -38,6 +42,7 @@ pub struct Request {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) auth: Option<ClientAuth>,
     pub(crate) idempotent: bool,
+    pub(crate) max_age: i64,
     pub(crate) body: Vec<u8>,
 }
 
@@ -51,6 +56,7 @@ impl Request {
             headers: Vec::new(),
             auth: None,
             idempotent: false,
+            max_age: 0,
             body: Vec::new(),
         }
     }
@@ -96,6 +102,16 @@ impl Request {
     /// transport. Never for a code or a single-use refresh token.
     pub fn idempotent(mut self) -> Request {
         self.idempotent = true;
+        self
+    }
+
+    /// Allows the host to answer with what the upstream said to the same
+    /// request of this tenant, at most so many seconds ago, as long as the
+    /// upstream says that it is fresh, or a day if it does not say. It is for a
+    /// GET without credentials whose answer changes rarely. If the operation
+    /// fails, the host asks anew the next time.
+    pub fn max_age(mut self, seconds: i64) -> Request {
+        self.max_age = seconds;
         self
     }
 }

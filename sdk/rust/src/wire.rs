@@ -208,7 +208,9 @@ fn request(r: &Request) -> String {
             &Object::new().text("method", auth.name()).end(),
         );
     }
-    o.flag("idempotent", r.idempotent).end()
+    o.flag("idempotent", r.idempotent)
+        .number("max_age", r.max_age)
+        .end()
 }
 
 fn check_result(r: &CheckResult) -> String {

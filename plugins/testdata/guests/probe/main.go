@@ -212,6 +212,10 @@ func misbehave(d *input) (tree.Value, string) {
 		if len(d.steps) == 0 {
 			return request("GET", d.base+"/discovery", tree.Value{}, "")
 		}
+	case "known":
+		if len(d.steps) == 0 {
+			return object("request", object("method", "GET", "url", d.base+"/discovery", "body_len", 0, "idempotent", true, "max_age", 600)), ""
+		}
 	case "endless":
 		return request("GET", d.base+"/user", tree.Value{}, "")
 	}
@@ -240,7 +244,7 @@ func request(method, url string, auth tree.Value, body string, headers ...string
 // login is the ordinary exchange or refresh: a token, then the user.
 func login(d *input) (tree.Value, string) {
 	steps := d.steps
-	if d.mode == "wait" || d.mode == "discover" {
+	if d.mode == "wait" || d.mode == "discover" || d.mode == "known" {
 		steps = steps[1:]
 	}
 	if len(steps) == 0 {
@@ -277,6 +281,8 @@ func first(d *input) (tree.Value, string) {
 		return request("POST", url, object("method", "basic"), form)
 	case "assertion":
 		return request("POST", url, object("method", "private_key_jwt"), form)
+	case "mac":
+		return request("POST", url, object("method", "client_secret_jwt"), form)
 	case "idempotent":
 		return object("request", object("method", "POST", "url", url, "body_len", len(form), "idempotent", true,
 			"headers", tree.Array(tree.Strings([]string{"content-type", "application/x-www-form-urlencoded"})))), form
