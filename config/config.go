@@ -343,6 +343,14 @@ type Accounts struct {
 	// Organizations that an account belongs to, exactly, by the ids or domains
 	// that the provider tells: see providers.
 	Organizations []string `koanf:"organizations" example:"[\"9919\"]"`
+
+	// Issuers whose e-mail addresses count although the issuer does not say that
+	// it has verified them, for an identity provider of your own that sends no
+	// email_verified. Only where its administrators set the addresses: where
+	// users can, each can write another one's. The issuer must be the one of this
+	// tenant's provider, and is refused if it serves many organizations (Entra
+	// without a tenant of yours, Google without hd, and other public ones).
+	UnverifiedEmailFrom []string `koanf:"unverified_email_from" example:"[https://sso.example.com/realms/staff]"`
 }
 
 // Redirects widens where clients that register themselves may be redirected

@@ -187,6 +187,18 @@ func checkEmail(address string) *problem {
 	return nil
 }
 
+// checkAccountIssuer accepts an issuer as its ID tokens have it, with or without
+// a slash at the end.
+func checkAccountIssuer(issuer string) *problem {
+	if _, what := parseURL(issuer); what != nil {
+		return what
+	}
+	if strings.ContainsAny(issuer, "?#") { // OpenID Connect Discovery §3
+		return &problem{"must have no query and no fragment", "write the issuer as its ID tokens have it"}
+	}
+	return nil
+}
+
 func checkLogo(file string) *problem {
 	if !filepath.IsAbs(file) {
 		return &problem{"must be the absolute path of an image, PNG or SVG", "such as /etc/sallyport/logo.svg"}

@@ -87,6 +87,12 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	l.checkAll(p.child("accounts").child("domains"), t.Accounts.Domains, checkDomain)
 	l.checkAll(p.child("accounts").child("ids"), t.Accounts.IDs, checkAccountID)
 	l.checkAll(p.child("accounts").child("organizations"), t.Accounts.Organizations, checkAccountID)
+	if from := p.child("accounts").child("unverified_email_from"); len(t.Accounts.UnverifiedEmailFrom) > 0 {
+		l.checkAll(from, t.Accounts.UnverifiedEmailFrom, checkAccountIssuer)
+		if len(t.Accounts.Emails)+len(t.Accounts.Domains) == 0 {
+			l.fault(from, problem{"changes nothing without emails or domains", "list the addresses or domains that may log in, or take it out"})
+		}
+	}
 	l.checkAll(p.child("redirects").child("hosts"), t.Redirects.Hosts, checkHost)
 	l.checkAll(p.child("redirects").child("uris"), t.Redirects.URIs, checkAppURI)
 	look := p.child("look")

@@ -55,6 +55,31 @@ func TestOnlyAdmittedAccountsLogIn(t *testing.T) {
 	}
 }
 
+func TestOperatorAnswersForUnverifiedAddresses(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, func(_ *core.Config, tenants []*tenant.Tenant, f *upstreamtest.Fake) {
+		f.Issuer = "https://sso.music.example"
+		tenants[0].Accounts = tenant.Accounts{Domains: []string{"music.example"}, UnverifiedEmailFrom: []string{f.Issuer}}
+		f.Accounts = map[string]upstream.Account{
+			"ada":  {ID: "u-1", Name: "Ada", Email: "ada@music.example"},
+			"bob":  {ID: "u-2", Name: "Bob", Email: "bob@elsewhere.example"},
+			"carl": {ID: "u-3", Name: "Carl"},
+		}
+	})
+	tokens := s.Login(t, s.Browser(), "ada")
+	if a := s.Call(t, "music", tokens.Access); a.Status != http.StatusOK {
+		t.Errorf("an address that the operator answers for: %d %s", a.Status, a.Body)
+	}
+	for name, why := range map[string]string{"bob": "no entry of accounts", "carl": "sent no e-mail address"} {
+		if answer := s.Code(t, s.Browser(), "music", s.AuthorizeQuery("music", tokens.ClientID), name); answer.Get("error") != "access_denied" {
+			t.Errorf("%s: %v", name, answer)
+		}
+		if id := map[string]string{"bob": "u-2", "carl": "u-3"}[name]; !strings.Contains(lineWith(s.Audit(), `"sub":"`+id+`"`), why) {
+			t.Errorf("%s: audit %s", name, s.Audit())
+		}
+	}
+}
+
 // lineWith returns the first line that holds text.
 func lineWith(log, text string) string {
 	for line := range strings.Lines(log) {

@@ -133,6 +133,7 @@ func (m *Module) bindChecked(ctx context.Context, b Binding) (*provider, error) 
 	if result.PKCE != nil {
 		p.manifest.Capabilities.PKCE = *result.PKCE
 	}
+	p.issuer, p.manyOrganizations = result.Issuer, result.ManyOrganizations
 	p.manifest.DisplayName = cmp.Or(result.DisplayName, p.manifest.DisplayName)
 	p.manifest.HomePage = cmp.Or(result.HomePage, p.manifest.HomePage)
 	if result.Scopes != nil {

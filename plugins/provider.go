@@ -28,6 +28,9 @@ type provider struct {
 	secrets  eraser       // of the client secret
 	key      *clientKey
 	answers  answers
+
+	issuer            string // whose accounts these are, as check answers
+	manyOrganizations bool
 }
 
 func (p *provider) name() string { return p.module.name() }
@@ -39,6 +42,7 @@ func (p *provider) Describe() upstream.Description {
 		ScopeText: map[string]string{}, PKCE: m.Capabilities.PKCE, CanRefresh: m.Capabilities.Refresh, CanRevoke: m.Capabilities.Revoke,
 	}
 	p.named.describe(&d, m.Name, p.binding.ClientID)
+	d.Issuer, d.ManyOrganizations = p.issuer, p.manyOrganizations
 	d.Refresh = upstream.RefreshRules{
 		Rotates: m.Refresh.Rotates, SingleUse: m.Refresh.SingleUse, Grace: time.Duration(m.Refresh.GraceSeconds) * time.Second,
 	}

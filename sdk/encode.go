@@ -130,6 +130,8 @@ func encodeCheckResult(r *CheckResult) tree.Value {
 		o.Set("pkce", tree.Bool(*r.PKCE))
 	}
 	setText(&o, "callback_issuer", r.CallbackIssuer)
+	setText(&o, "issuer", r.Issuer)
+	setFlag(&o, "many_organizations", r.ManyOrganizations)
 	return o.Value()
 }
 

@@ -277,6 +277,9 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 		return nil, fmt.Errorf("tenants/%s/look/logo: %w", name, err)
 	}
 	t.Accounts = tenant.Accounts(c.Accounts)
+	if err := t.Accounts.Check(provider.Describe()); err != nil {
+		return nil, fmt.Errorf("tenants/%s/%w", name, err)
+	}
 	t.Redirects.Hosts = append(t.Redirects.Hosts, c.Redirects.Hosts...)
 	t.Redirects.URIs = append(t.Redirects.URIs, c.Redirects.URIs...)
 	t.Redirects.AnyHTTPS = c.Redirects.AnyHTTPS

@@ -82,7 +82,7 @@ func (e *Endpoint) grant(r *http.Request, t *tenant.Tenant, c *client.Client, s 
 		return "", err
 	}
 	event.Subject = cred.Account.ID
-	if ok, why := t.Accounts.Admits(cred.Account); !ok {
+	if ok, why := t.Accounts.Admits(cred.Account, t.Provider.Describe().Issuer); !ok {
 		// The credential is dropped, not revoked: see RATIONALE.
 		event.Action = audit.AccountRefused
 		return "", &oauth.Error{

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -15,6 +16,10 @@ type Accounts struct {
 	Domains       []string // of e-mail addresses, in any case
 	IDs           []string // exactly
 	Organizations []string // exactly
+
+	// UnverifiedEmailFrom are issuers whose addresses count although they do not
+	// say that they are verified.
+	UnverifiedEmailFrom []string
 }
 
 // Why an account is not admitted, for the audit line.
@@ -28,7 +33,10 @@ const (
 // which pages show, and what this policy decides by.
 func (p Accounts) Needs() []string {
 	needs := []string{"name"}
-	if p.byEmail() {
+	switch {
+	case p.byEmail() && len(p.UnverifiedEmailFrom) > 0:
+		needs = append(needs, "email")
+	case p.byEmail():
 		needs = append(needs, "email", "email_verified")
 	}
 	if len(p.Organizations) > 0 {
@@ -37,13 +45,35 @@ func (p Accounts) Needs() []string {
 	return needs
 }
 
+// Check refuses to vouch for e-mail addresses of an upstream that is not the one
+// named, or at which anybody can have an account.
+func (p Accounts) Check(d upstream.Description) error {
+	for _, issuer := range p.UnverifiedEmailFrom {
+		switch {
+		case d.Issuer == "":
+			return fmt.Errorf("accounts/unverified_email_from: the provider %s does not say which issuer its accounts are from; use the provider oidc, or oauth2 with its setting issuer, or list accounts by ids", d.Name)
+		case d.Issuer != issuer:
+			return fmt.Errorf("accounts/unverified_email_from: %s is not the issuer of this tenant's accounts, which is %s; write that, or take the entry out", issuer, d.Issuer)
+		case d.ManyOrganizations:
+			return fmt.Errorf("accounts/unverified_email_from: %s serves many organizations, so an address that it has not verified can be anybody's; "+
+				"for Microsoft Entra name your own tenant, for Google set hd in authorize_params, or list accounts by ids or organizations", issuer)
+		}
+	}
+	return nil
+}
+
+// vouched reports whether the operator answers for an issuer's addresses.
+func (p Accounts) vouched(issuer string) bool {
+	return issuer != "" && slices.Contains(p.UnverifiedEmailFrom, issuer)
+}
+
 // byEmail reports whether an e-mail address can admit an account.
 func (p Accounts) byEmail() bool { return len(p.Emails)+len(p.Domains) > 0 }
 
 // Admits tells whether an account may log in, and if not, why. An e-mail
-// address counts only if the upstream vouches for it: otherwise anybody could
-// write down somebody else's.
-func (p Accounts) Admits(a upstream.Account) (ok bool, why string) {
+// address counts only if the upstream says that it is verified, or the operator
+// answers for its issuer: otherwise a user could write down another one's.
+func (p Accounts) Admits(a upstream.Account, issuer string) (ok bool, why string) {
 	if len(p.Emails)+len(p.Domains)+len(p.IDs)+len(p.Organizations) == 0 || slices.Contains(p.IDs, a.ID) {
 		return true, ""
 	}
@@ -57,7 +87,7 @@ func (p Accounts) Admits(a upstream.Account) (ok bool, why string) {
 		return false, noEmail
 	case !p.namesEmail(a.Email):
 		return false, notListed
-	case !a.EmailVerified:
+	case !a.EmailVerified && !p.vouched(issuer):
 		return false, unverified
 	}
 	return true, ""

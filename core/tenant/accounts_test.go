@@ -20,6 +20,10 @@ func TestAccountsAdmit(t *testing.T) {
 		account upstream.Account
 		why     string
 	}{
+		"vouched for":                 {vouching("https://sso.corp.example"), upstream.Account{ID: "x", Email: "bob@corp.example"}, ""},
+		"vouched for, another domain": {vouching("https://sso.corp.example"), upstream.Account{ID: "x", Email: "bob@evil.example"}, notListed},
+		"vouched for, no address":     {vouching("https://sso.corp.example"), upstream.Account{ID: "x"}, noEmail},
+		"another issuer vouched for":  {vouching("https://sso.corp.example/"), upstream.Account{ID: "x", Email: "bob@corp.example"}, unverified},
 		"nobody listed":               {Accounts{}, upstream.Account{ID: "x"}, ""},
 		"its id":                      {policy, upstream.Account{ID: "u-1"}, ""},
 		"its id in another case":      {policy, upstream.Account{ID: "U-1"}, noEmail},
@@ -51,10 +55,45 @@ func TestAccountsAdmit(t *testing.T) {
 		"unverified, yet by its id":   {policy, upstream.Account{ID: "u-1", Email: "bob@corp.example"}, ""},
 		"unverified, by organization": {policy, upstream.Account{ID: "x", Email: "bob@corp.example", Organizations: []string{"T1"}}, ""},
 	} {
-		ok, why := c.policy.Admits(c.account)
+		ok, why := c.policy.Admits(c.account, "https://sso.corp.example")
 		if ok != (c.why == "") || why != c.why {
 			t.Errorf("%s: %v %q, want %q", name, ok, why, c.why)
 		}
+	}
+}
+
+// vouching admits addresses of corp.example although an issuer does not verify
+// them.
+func vouching(issuer string) Accounts {
+	return Accounts{Domains: []string{"corp.example"}, UnverifiedEmailFrom: []string{issuer}}
+}
+
+func TestNoVouchingWithoutAnIssuer(t *testing.T) {
+	t.Parallel()
+	if ok, why := vouching("").Admits(upstream.Account{ID: "x", Email: "bob@corp.example"}, ""); ok || why != unverified {
+		t.Errorf("an upstream without an issuer: %v %q", ok, why)
+	}
+}
+
+func TestVouchingIsForOneOrganizationsIssuer(t *testing.T) {
+	t.Parallel()
+	const own = "https://sso.corp.example"
+	for name, c := range map[string]struct {
+		upstream upstream.Description
+		want     string
+	}{
+		"the tenant's own":    {upstream.Description{Issuer: own}, ""},
+		"none that is told":   {upstream.Description{Name: "github"}, "provider github does not say which issuer"},
+		"another":             {upstream.Description{Issuer: own + "/"}, "the issuer of this tenant's accounts, which is " + own + "/"},
+		"many organizations'": {upstream.Description{Issuer: own, ManyOrganizations: true}, "serves many organizations"},
+	} {
+		err := vouching(own).Check(c.upstream)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	if err := (Accounts{Domains: []string{"corp.example"}}).Check(upstream.Description{ManyOrganizations: true}); err != nil {
+		t.Errorf("without an entry: %v", err)
 	}
 }
 
@@ -63,6 +102,7 @@ func TestAccountsNeed(t *testing.T) {
 	for want, policy := range map[string]Accounts{
 		"name":                      {IDs: []string{"u-1"}},
 		"name email email_verified": {Domains: []string{"corp.example"}},
+		"name email":                vouching("https://sso.corp.example"),
 		"name organizations":        {Organizations: []string{"T1"}},
 		"name email email_verified organizations": {Emails: []string{"ada@corp.example"}, Organizations: []string{"T1"}},
 	} {

@@ -50,6 +50,11 @@ type Description struct {
 	Refresh       RefreshRules
 	CanRevoke     bool
 
+	// Issuer is whose accounts these are, where the provider tells, and
+	// ManyOrganizations says that they are not those of one organization.
+	Issuer            string
+	ManyOrganizations bool
+
 	// Identity is the app at the upstream that the tenant's settings lead to.
 	Identity Identity
 	// Former are identities that mean the same app: what the provider's modules

@@ -100,7 +100,8 @@ func (s *settled) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
 		return nil, err
 	}
 	rules := cfg.RefreshRules()
-	result := &sdk.CheckResult{Hosts: hosts(nil, cfg), Refresh: &rules, Identity: cfg.UpstreamName()}
+	result := &sdk.CheckResult{Hosts: hosts(nil, cfg), Refresh: &rules, Identity: cfg.UpstreamName(), Issuer: cfg.Issuer}
+	result.ManyOrganizations = cfg.Issuer != "" && oauth2.ManyOrganizations(cfg.Issuer)
 	if !cfg.PKCE {
 		result.PKCE = &cfg.PKCE
 	}

@@ -208,6 +208,12 @@ type CheckResult struct {
 	Scopes      []Scope       `json:"scopes,omitempty"`
 	Refresh     *RefreshRules `json:"refresh,omitempty"`
 
+	// Issuer is whose accounts the upstream's are (OpenID Connect Core §2), and
+	// ManyOrganizations says that those of many organizations, or of anybody, come
+	// from there; since 1.2.
+	Issuer            string `json:"issuer,omitempty"`
+	ManyOrganizations bool   `json:"many_organizations,omitempty"`
+
 	// Identity is a stable name of the upstream, chosen by the provider's
 	// author: the issuer, the token URL, the host. Tokens of one identity are
 	// never sent to another, so it has no scopes, secrets, versions or display

@@ -31,6 +31,7 @@ type Fake struct {
 	// Accounts by the name that Exchange logs in. Whoever is not in it has the
 	// name as id.
 	Accounts map[string]upstream.Account
+	Issuer   string // whose accounts they are
 
 	mu        sync.Mutex
 	refreshes int
@@ -52,7 +53,7 @@ func (p Provider) Describe() upstream.Description {
 	return upstream.Description{
 		Name: "fake", Version: "1.0.0", DisplayName: "Fake Upstream", DefaultScopes: scopes,
 		ScopeText: map[string]string{"read": "Read everything", "write": "Change everything"},
-		PKCE:      true, CanRefresh: true, CanRevoke: true,
+		PKCE:      true, CanRefresh: true, CanRevoke: true, Issuer: p.Fake.Issuer,
 	}
 }
 

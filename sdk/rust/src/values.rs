@@ -205,4 +205,8 @@ pub struct CheckResult {
     /// The `iss` that every callback of this upstream carries, RFC 9207; the
     /// host refuses a callback with another or without one.
     pub callback_issuer: String,
+    /// Whose accounts the upstream's are: the `iss` of its ID tokens.
+    pub issuer: String,
+    /// Accounts of many organizations, or of anybody, come from there.
+    pub many_organizations: bool,
 }

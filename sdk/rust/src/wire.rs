@@ -218,7 +218,10 @@ fn check_result(r: &CheckResult) -> String {
     if let Some(pkce) = r.pkce {
         o = o.raw("pkce", if pkce { "true" } else { "false" });
     }
-    o.optional("callback_issuer", &r.callback_issuer).end()
+    o.optional("callback_issuer", &r.callback_issuer)
+        .optional("issuer", &r.issuer)
+        .flag("many_organizations", r.many_organizations)
+        .end()
 }
 
 /// Checks what the host would refuse anyway and writes the rest.
