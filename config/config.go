@@ -77,6 +77,15 @@ type Server struct {
 	// SIGINT skips it, and a second signal ends the process at once.
 	DrainDelay time.Duration `koanf:"drain_delay" default:"10s" min:"0s" max:"10m"`
 
+	// Unix socket at which the running server answers the operator's commands:
+	// its absolute path, or `off`. The folder must belong to the server's user and
+	// have mode 0700; it is made if it is missing. Default: `admin/`, the name of
+	// the file and `.sock` beside a bolt store, as in
+	// `/var/lib/sallyport/admin/state.db.sock`; else
+	// `/var/lib/sallyport/admin/server.sock`. A socket that cannot be opened is a
+	// warning in the log.
+	AdminSocket string `koanf:"admin_socket" example:"/run/sallyport/admin.sock"`
+
 	// URL of every tenant that has none of its own. `{tenant}` stands for the
 	// tenant's name, once, as a whole label of the host or a whole segment of
 	// the path. https, or http on a loopback host; no slash at the end.

@@ -52,7 +52,7 @@ func (l *loader) addEnviron() {
 		Prefix:      envPrefix,
 		EnvironFunc: l.sortedEnviron,
 		TransformFunc: func(name, text string) (string, any) {
-			if serviceLink.MatchString(name) {
+			if serviceLink.MatchString(name) || name == SocketVariable {
 				return "", nil
 			}
 			p := envPath(name)

@@ -62,6 +62,13 @@ func checkAudit(target string) *problem {
 	return nil
 }
 
+func checkAdminSocket(target string) *problem {
+	if target != off && !filepath.IsAbs(target) {
+		return &problem{"must be off or the absolute path of a socket", "such as /run/sallyport/admin.sock"}
+	}
+	return nil
+}
+
 // checkStore looks at the scheme and that something follows; the driver reads
 // the rest. A sentinel or cluster URL lists several hosts, which net/url does
 // not parse.

@@ -35,14 +35,23 @@ const (
 	Exchanged      Action = "token_exchanged" // a resource server got the upstream token
 	TokenRefused   Action = "token_refused"   // at the token endpoint
 	Revoked        Action = "token_revoked"
-	Ended          Action = "grant_ended"        // by its user, on the connections page, or by an operator
-	RevokeRefused  Action = "revocation_refused" // nothing was revoked; unknown tokens get a good answer all the same
-	Limited        Action = "rate_limited"       // requests one too many; at most a line a minute for each sender and tenant
-	Rejected       Action = "access_rejected"
-	Renewed        Action = "upstream_renewed"
-	RenewFailed    Action = "upstream_renew_failed"
-	UpstreamDead   Action = "upstream_dead"    // the upstream ended the credential, and the grant with it
-	Egress         Action = "upstream_request" // a plugin had a request sent, or refused
+	// The acts of an operator; the line names the user id of the process.
+	GrantsListed    Action = "grants_listed"
+	ClientsListed   Action = "clients_listed"
+	ClientBlocked   Action = "client_blocked"
+	ClientUnblocked Action = "client_unblocked"
+	TenantAccepted  Action = "tenant_accepted" // a change of its upstream identity
+	BackedUp        Action = "store_backed_up"
+	Restored        Action = "store_restored"
+
+	Ended         Action = "grant_ended"        // by its user, on the connections page, or by an operator
+	RevokeRefused Action = "revocation_refused" // nothing was revoked; unknown tokens get a good answer all the same
+	Limited       Action = "rate_limited"       // requests one too many; at most a line a minute for each sender and tenant
+	Rejected      Action = "access_rejected"
+	Renewed       Action = "upstream_renewed"
+	RenewFailed   Action = "upstream_renew_failed"
+	UpstreamDead  Action = "upstream_dead"    // the upstream ended the credential, and the grant with it
+	Egress        Action = "upstream_request" // a plugin had a request sent, or refused
 	// UpstreamRevokeFailed: the grant ended here, its credential may live on at
 	// the upstream.
 	UpstreamRevokeFailed Action = "upstream_revoke_failed"
@@ -60,6 +69,7 @@ type Event struct {
 	Address  string // of the sender, where nothing else is known of it
 	Provider string // of a request to an upstream
 	Host     string // of the same
+	Operator string // the process of an operator that asked, by its user id
 }
 
 // Log writes events. A nil Log drops them.
@@ -94,8 +104,9 @@ func (l *Log) Record(ctx context.Context, e Event) {
 		Grant    string    `json:"grant,omitempty"`
 		Reason   string    `json:"reason,omitempty"`
 		Address  string    `json:"address,omitempty"`
+		Operator string    `json:"operator,omitempty"`
 		Request  string    `json:"request,omitempty"`
-	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Provider, e.Host, e.Subject, e.Grant, e.Reason, e.Address, middleware.GetReqID(ctx)})
+	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Provider, e.Host, e.Subject, e.Grant, e.Reason, e.Address, e.Operator, middleware.GetReqID(ctx)})
 	if err != nil {
 		return // strings and a time: cannot fail
 	}

@@ -12,9 +12,17 @@ import (
 )
 
 // block is the record of a blocked client, blocked/<tenant>/<hash of its id>.
-// That it is there says all; the time is for people.
+// That it is there says all; the time and the name are for people.
 type block struct {
 	Since time.Time `json:"since"`
+	Name  string    `json:"name,omitempty"` // of the client, if an operator blocked it
+}
+
+// Blocked is a blocked client.
+type Blocked struct {
+	Hash  string // grant.HashClient of its id
+	Name  string // empty: not known
+	Since time.Time
 }
 
 // Block makes an id unknown at a tenant for a while, whether a client with
@@ -22,12 +30,69 @@ type block struct {
 // on; ending access tokens that are out is for package grant. Blocking what is
 // blocked changes nothing, not even for how long. An error is the store's.
 func (g *Registry) Block(ctx context.Context, t *tenant.Tenant, id string, lasts time.Duration) error {
-	err := g.blocked.Create(ctx, t.Name, grant.HashClient(id), block{Since: g.now()}, lasts)
+	_, err := g.BlockHash(ctx, t, Blocked{Hash: grant.HashClient(id)}, lasts)
+	return err
+}
+
+// BlockHash is Block for a client of which the hash of its id is known. It
+// reports whether the client was not blocked before.
+func (g *Registry) BlockHash(ctx context.Context, t *tenant.Tenant, b Blocked, lasts time.Duration) (changed bool, err error) {
+	err = g.blocked.Create(ctx, t.Name, b.Hash, block{Since: g.now(), Name: b.Name}, lasts)
 	if err != nil && !errors.Is(err, store.ErrConflict) {
+		return false, oauth.Unavailable(err)
+	}
+	g.blocked.Announce(ctx, t.Name, b.Hash)
+	return err == nil, nil
+}
+
+// Unblock ends the block of the client whose id has that hash.
+func (g *Registry) Unblock(ctx context.Context, t *tenant.Tenant, hash string) error {
+	if err := g.blocked.Delete(ctx, t.Name, hash); err != nil {
 		return oauth.Unavailable(err)
 	}
-	g.blocked.Announce(ctx, t.Name, grant.HashClient(id))
+	g.blocked.Announce(ctx, t.Name, hash)
 	return nil
+}
+
+// Blocked returns the block of the client whose id has that hash, or nil if
+// the client is not blocked. It reads the store, not what is remembered.
+func (g *Registry) Blocked(ctx context.Context, t *tenant.Tenant, hash string) (*Blocked, error) {
+	v, err := g.blocked.Anew(ctx, t.Name, hash)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
+	case errors.Is(err, store.ErrUnreadable):
+		return &Blocked{Hash: hash}, nil // it blocks all the same, see checkBlocked
+	case err != nil:
+		return nil, oauth.Unavailable(err)
+	}
+	return &Blocked{Hash: hash, Name: v.Value.Name, Since: v.Value.Since}, nil
+}
+
+// EachBlocked calls f with every blocked client of a tenant, in no order, until
+// f returns an error, which EachBlocked returns. It is for operators' commands.
+func (g *Registry) EachBlocked(ctx context.Context, t *tenant.Tenant, f func(Blocked) error) error {
+	return g.blocked.IDs(ctx, t.Name, func(hash string) error {
+		b, err := g.Blocked(ctx, t, hash)
+		if err != nil || b == nil {
+			return err
+		}
+		return f(*b)
+	})
+}
+
+// Identify is Find for operators' commands: it also returns a client that is
+// blocked.
+func (g *Registry) Identify(ctx context.Context, t *tenant.Tenant, id string) (*Client, error) {
+	c, err := g.local(t, id)
+	if err == nil || !looksLikeDocument(id) || t.ClientDocuments.Off {
+		return c, err
+	}
+	u, err := documentURL(id)
+	if err != nil {
+		return nil, err
+	}
+	return g.fromDocument(ctx, t, id, u)
 }
 
 // deletedFor is how long a deleted id stays dead: longer than any grant that

@@ -73,7 +73,12 @@ func (s *Store) Delete(ctx context.Context, tenantName, id string) (Entry, error
 // DeleteClient ends every grant of one client at a tenant and returns them. A
 // grant that cannot be read is left.
 func (s *Store) DeleteClient(ctx context.Context, tenantName, clientID string) ([]Entry, error) {
-	hash := HashClient(clientID)
+	return s.DeleteClientHash(ctx, tenantName, HashClient(clientID))
+}
+
+// DeleteClientHash is DeleteClient for a client of which the hash of its id is
+// known.
+func (s *Store) DeleteClientHash(ctx context.Context, tenantName, hash string) ([]Entry, error) {
 	return s.endAll(ctx, tenantName, func(r *Record) bool { return r.ClientHash == hash })
 }
 

@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// maxAddress is how long the path of a unix socket may be on every platform.
+const maxAddress = 100
+
+// Socket is an open admin socket.
+type Socket struct {
+	net.Listener
+	path string
+	lock *os.File
+}
+
+// Path returns where the socket is.
+func (s *Socket) Path() string { return s.path }
+
+// Close closes the socket and removes its file.
+func (s *Socket) Close() error { return errors.Join(s.Listener.Close(), s.lock.Close()) }
+
+// Listen opens a socket at path, mode 0600. It makes the folder if that is
+// missing, but nothing above it. The folder must belong to this process's user
+// and have mode 0700, so that no other user can connect or put a socket of
+// their own in its place. A socket that a server left behind is replaced if
+// no server answers at it.
+func Listen(path string) (*Socket, error) {
+	folder := filepath.Dir(path)
+	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("the folder %s cannot be made: %w; make it, or choose another one", folder, err)
+	}
+	if err := checkFolder(folder); err != nil {
+		return nil, err
+	}
+	lock, err := acquireLock(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	address, release, err := reach(path)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	defer release()
+	l, err := replace(path, address)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &Socket{&unlinking{l, path}, path, lock}, nil
+}
+
+// replace listens at address, which is another name of path.
+func replace(path, address string) (*net.UnixListener, error) {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("%s is not a socket; remove it, or choose another path", path)
+	default:
+		if c, err := net.DialTimeout("unix", address, time.Second); err == nil {
+			_ = c.Close()
+			return nil, fmt.Errorf("another server answers at %s; stop that one, or choose another path", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false) // by its path, see unlinking
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// unlinking is a listener that removes its file when it is closed.
+type unlinking struct {
+	*net.UnixListener
+	path string
+}
+
+// Close implements net.Listener.
+func (u *unlinking) Close() error {
+	err := u.UnixListener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // an http.Server closes what it serves, too
+	}
+	return errors.Join(err, os.Remove(u.path))
+}
+
+// dial connects to the socket at path. The error is ErrNoServer where no server
+// listens.
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	address, release, err := reach(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w %s: %w", ErrNoServer, path, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	c, err := (&net.Dialer{}).DialContext(ctx, "unix", address)
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.Is(err, fs.ErrNotExist), refused(err):
+		return nil, fmt.Errorf("%w %s", ErrNoServer, path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("the admin socket %s is for the server's user and root: run this as one of them", path)
+	}
+	return nil, fmt.Errorf("the admin socket %s: %w", path, err)
+}
