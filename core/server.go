@@ -43,6 +43,7 @@ type Server struct {
 	cfg     Config
 	tenants atomic.Pointer[tenant.Set]
 	grants  *grant.Store
+	clients *client.Registry
 	forget  []func(key string) // what other processes changed
 	pages   *pages.Pages
 	gateway *gateway.Gateway
@@ -64,6 +65,7 @@ func New(cfg Config) (*Server, error) {
 	s.tenants.Store(cfg.Tenants)
 
 	clients := client.NewRegistry(client.Config{Keys: cfg.Keys, Store: cfg.Store, Fetch: cfg.Fetch, Now: cfg.Now, CacheTTL: cfg.CacheTTL})
+	s.clients = clients
 	s.forget = []func(key string){s.grants.Forget, clients.Forget}
 	sessions := session.NewStore(cfg.Store, cfg.Keys, cfg.Now)
 	keeper := credential.NewKeeper(s.grants, cfg.Audit, cfg.Now)
@@ -90,6 +92,9 @@ func New(cfg Config) (*Server, error) {
 
 // Grants gives operators' commands access to the grants.
 func (s *Server) Grants() *grant.Store { return s.grants }
+
+// Clients gives operators' commands access to the clients.
+func (s *Server) Clients() *client.Registry { return s.clients }
 
 // Follow hears, until ctx ends, which grants other processes on the same store
 // end and which clients they block. Without it that counts here up to CacheTTL

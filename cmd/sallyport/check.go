@@ -1,17 +1,27 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/config"
+	"github.com/sallyport/sallyport/core/admin"
+	"github.com/sallyport/sallyport/core/store"
 )
 
 func checkCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "check -c FILE",
-		Short:   "Do all that serve does, but listen",
-		Long:    "Check reads the configuration, opens the store, loads the plugins and has them\njudge their settings. Whatever is wrong is printed, all of it, and nothing is\nleft behind. Where cimd is on it also fetches the metadata documents of widely used\nclients, and warns of those that cannot be reached from here.",
+		Use:   "check -c FILE",
+		Short: "Do all that serve does, but listen",
+		Long: "Check reads the configuration, opens the store, loads the plugins and has them\n" +
+			"check their settings. Everything that is wrong is printed, and nothing is left\n" +
+			"behind. A server may run on the same store: one that has a bolt file open is asked,\n" +
+			"at its admin socket, to check the store itself. Where cimd is on, check also fetches the\n" +
+			"metadata documents of widely used clients, and warns of those that it cannot reach.",
 		Example: "  sallyport check -c sallyport.yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -22,6 +32,9 @@ func checkCommand(sys system) *cobra.Command {
 			return err
 		}
 		cfg.Log.Level = "off" // what is wrong comes back as the error, once
+		if sys.store, err = askAboutStore(cmd.Context(), cfg); err != nil {
+			return err
+		}
 		d, err := assemble(cmd.Context(), cfg, sys)
 		if err != nil {
 			return err
@@ -34,8 +47,61 @@ func checkCommand(sys system) *cobra.Command {
 		if err := errors.Join(d.refused(), d.close()); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %d tenants, %d plugins\n", tenants, modules)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %s, %s\n", counted(tenants, "tenant"), counted(modules, "plugin"))
 		return err
 	})
 	return cmd
 }
+
+// askAboutStore has the server that holds the configuration's bolt store check
+// it, and returns what stands for the store here. It returns nil where this
+// process can open the store itself.
+func askAboutStore(ctx context.Context, cfg *config.Config) (store.Driver, error) {
+	path := cfg.SocketPath()
+	if _, isFile := boltFile(cfg.Store); !isFile || path == "" {
+		return nil, nil
+	}
+	remote, server, err := admin.Dial(ctx, path)
+	if errors.Is(err, admin.ErrNoServer) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	state, err := remote.CheckStore(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the store of the running server %s: %w", server.Replica, err)
+	}
+	if state.Place != storePlace(cfg.Store) {
+		return nil, nil
+	}
+	return heldStore{}, nil
+}
+
+// heldStore stands for a store that another process has open: it is empty and
+// takes no record.
+type heldStore struct{}
+
+var _ store.Driver = heldStore{}
+
+var errHeldStore = errors.New("the running server has the store open")
+
+// Get implements store.Driver.
+func (heldStore) Get(context.Context, string) ([]byte, error) { return nil, store.ErrNotFound }
+
+// Swap implements store.Driver.
+func (heldStore) Swap(context.Context, string, []byte, []byte, time.Duration) error {
+	return errHeldStore
+}
+
+// Take implements store.Driver.
+func (heldStore) Take(context.Context, string) ([]byte, error) { return nil, store.ErrNotFound }
+
+// Scan implements store.Driver.
+func (heldStore) Scan(context.Context, string, func(string) error) error { return nil }
+
+// Ping implements store.Driver.
+func (heldStore) Ping(context.Context) error { return nil }
+
+// Close implements store.Driver.
+func (heldStore) Close() error { return nil }

@@ -75,10 +75,10 @@ func TestClientBlock(t *testing.T) {
 
 	for range 2 { // the second finds nothing left to do
 		code, out, errs := block("music", ids["bad"])
-		if code != exitOK || !strings.HasPrefix(out, "blocked at music; ") {
+		if code != exitOK || !strings.Contains(out, "blocked at music; ") {
 			t.Fatalf("exit code %d: %s%s", code, out, errs)
 		}
-		if strings.Contains(out, "; 1 grants") == strings.Contains(codes["bad"], "ended") {
+		if strings.Contains(out, "; 1 grant ended") == strings.Contains(codes["bad"], "ended") {
 			t.Errorf("%s", out)
 		}
 		codes["bad"] += " ended"
@@ -99,7 +99,8 @@ func TestClientBlock(t *testing.T) {
 		}
 	})
 
-	for what, args := range map[string][]string{"no tenant": {"octo", "x"}, "an empty id": {"music", ""}} {
+	for what, args := range map[string][]string{"no tenant": {"octo", "x"}, "an empty id": {"music", ""}, "no client": {"music", "https://client.example/"},
+		"a hash of no grant": {"music", "AAAAAAAAAAAAAAAAAAAAAA"}} {
 		if code, _, errs := block(args...); code != exitFailed || errs == "" {
 			t.Errorf("%s: exit code %d, %s", what, code, errs)
 		}

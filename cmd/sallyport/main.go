@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/core/store"
 )
 
 // Exit codes.
@@ -35,6 +37,7 @@ type system struct {
 	environ  []string
 	faults   faults
 	force    context.Context // ends when a verb that is ending has to end at once
+	store    store.Driver    // instead of the configuration's; nil: that one
 }
 
 // failure marks errors of a verb that ran, as against a wrong command line.

@@ -87,7 +87,6 @@ func (s *signals) Plugin(e plugins.PluginEvent) {
 func (d *deployment) operator() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.signals.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("POST "+backupPath, d.serveBackup)
 	mux.Handle("/", d.server.Operator())
 	return mux
 }

@@ -21,46 +21,69 @@ func pluginListCommand(sys system) *cobra.Command {
 		Short: "List the plugins of a folder, and what is refused there",
 		Long: "List loads every .wasm file of a plugin folder as serve does and prints what it\n" +
 			"is; a file that serve would refuse is listed with the reason. Refused files are\n" +
-			"no failure here: see check for that.",
+			"no failure here: see check for that.\n" +
+			"With -c, a running server is asked first, at the socket that --socket,\n" +
+			"SALLYPORT_ADMIN_SOCKET or server/admin_socket names: it lists what it has in\n" +
+			"service, the tenants that use it, and what it refuses.",
 		Example: "  sallyport plugin list --dir plugins/dist\n" +
 			"  sallyport plugin list -c sallyport.yaml --json | jq -r '.[] | select(.refused) | .file'",
 		Args: cobra.NoArgs,
 	}
-	files := cmd.Flags().StringArrayP("config", "c", nil, "YAML `file` with the configuration that names the folder; may be given more than once")
+	flags := addAdminFlags(cmd, sys)
 	dir := cmd.Flags().String("dir", "", "the plugin `folder`")
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
-	cmd.MarkFlagsOneRequired("config", "dir")
+	cmd.MarkFlagsOneRequired("config", "dir", "socket")
 	cmd.MarkFlagsMutuallyExclusive("config", "dir")
+	cmd.MarkFlagsMutuallyExclusive("socket", "dir")
 	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
-		folder, strict := *dir, false
-		if folder == "" {
-			cfg, err := loadConfig(cmd, sys, *files)
-			if err != nil {
+		var o *opened
+		var all []listed
+		var err error
+		if *dir == "" {
+			if o, err = flags.dial(cmd); err != nil {
 				return err
 			}
-			folder, strict = cfg.Plugins.Dir, cfg.Plugins.Strict
 		}
-		all, err := listPlugins(cmd.Context(), sys, folder, strict)
+		if o != nil {
+			err = o.remote.Plugins(cmd.Context(), &all)
+		} else {
+			all, err = flags.listFolder(cmd, *dir)
+		}
 		if err != nil {
 			return err
 		}
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), all)
 		}
+		printReplica(cmd.OutOrStdout(), o)
 		return printPlugins(cmd.OutOrStdout(), all)
 	})
 	return cmd
 }
 
-// listed is one file of a plugin folder.
+// listFolder lists a folder, or that of the configuration.
+func (f adminFlags) listFolder(cmd *cobra.Command, folder string) ([]listed, error) {
+	strict := false
+	if folder == "" {
+		cfg, err := loadConfig(cmd, f.sys, *f.files)
+		if err != nil {
+			return nil, err
+		}
+		folder, strict = cfg.Plugins.Dir, cfg.Plugins.Strict
+	}
+	return listPlugins(cmd.Context(), f.sys, folder, strict)
+}
+
+// listed is one file of a plugin folder, or a plugin in service.
 type listed struct {
-	File    string   `json:"file"`
+	File    string   `json:"file,omitempty"`
 	Name    string   `json:"name,omitempty"`
 	Version string   `json:"version,omitempty"`
 	Digest  string   `json:"digest,omitempty"`
 	Size    int      `json:"size,omitempty"` // bytes
 	Hosts   []string `json:"hosts,omitempty"`
 	Secrets string   `json:"secrets,omitempty"` // where the client secret may go: declared URLs or any host
+	Tenants []string `json:"tenants,omitempty"` // of the running server that use it
 	Refused string   `json:"refused,omitempty"` // why it is not in service
 }
 
@@ -88,13 +111,10 @@ func listPlugins(ctx context.Context, sys system, dir string, strict bool) (all 
 		if err == nil {
 			m := info.Manifest
 			l.Name, l.Version, l.Digest, l.Size, l.Hosts = m.Name, m.Version, info.Digest, info.Size, m.Hosts
-			l.Secrets = "declared URLs"
-			if !info.NamesSecretURLs() {
-				l.Secrets = "any host"
-			}
+			l.Secrets = secretPlaces(info)
 		}
 		if i := slices.IndexFunc(faults, func(f plugins.Fault) bool { return f.Path == path }); i >= 0 {
-			l.Refused = strings.TrimPrefix(oneLine(faults[i].Err), "plugins: "+path+": ")
+			l.Refused = refusal(faults[i])
 		}
 		all = append(all, l)
 	}

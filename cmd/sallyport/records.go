@@ -3,26 +3,27 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/sallyport/sallyport/config"
+	"github.com/sallyport/sallyport/core/admin"
 	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/client"
+	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
 )
-
-// needsServerStopped is for the help of commands that open the store.
-const needsServerStopped = "A bolt store has one process at a time: stop the server first."
 
 // records is the store of a configuration, opened for a command that looks
 // after what is kept there: no plugin is loaded and no upstream is asked.
 type records struct {
 	*deployment
-	keys   *seal.Keyring
-	grants *grant.Store
-	audit  *audit.Log
+	keys  *seal.Keyring
+	audit *audit.Log
 }
 
 // openRecords opens what cfg names. What the audit would write to standard
@@ -41,31 +42,34 @@ func openRecords(ctx context.Context, cfg *config.Config, sys system) (r *record
 	if err := errors.Join(auditErr, keysErr, r.openStore(ctx)); err != nil {
 		return r, err
 	}
-	r.grants = grant.NewStore(r.store, r.keys, nil)
 	return r, nil
 }
 
-// withRecords runs f on the opened records of a configuration.
-func withRecords(ctx context.Context, cfg *config.Config, sys system, f func(*records) error) error {
-	r, err := openRecords(ctx, cfg, sys)
-	if err != nil {
-		return err
+// admin returns the operations on the store.
+func (r *records) admin() *admin.Records {
+	return &admin.Records{
+		Store:   grant.NewStore(r.store, r.keys, nil),
+		Clients: client.NewRegistry(client.Config{Keys: r.keys, Store: r.store, Fetch: fetch.New(fetch.Config{UserAgent: "sallyport/" + version()})}),
+		Audit:   r.audit,
+		Tenant: func(name string) *tenant.Tenant {
+			c, ok := r.cfg.Tenants[name]
+			if !ok {
+				return nil
+			}
+			return &tenant.Tenant{
+				Name: name, Clients: knownClients(c), ClientDocuments: tenant.ClientDocuments{Off: c.CIMD == "off", Hosts: c.CIMDHosts},
+			}
+		},
+		Names: func() []string { return slices.Sorted(maps.Keys(r.cfg.Tenants)) },
 	}
-	return errors.Join(f(r), r.close())
 }
 
-// ended writes the audit lines of grants that an operator ended.
-func (r *records) ended(ctx context.Context, tenantName string, all ...grant.Entry) {
-	for _, e := range all {
-		r.audit.Record(ctx, audit.Event{
-			Action: audit.Ended, Tenant: tenantName, Client: e.ClientHash, Subject: e.Subject, Grant: e.ID, Reason: "operator",
+// knownClients returns the pre-registered clients of a tenant.
+func knownClients(c config.Tenant) (all []tenant.Client) {
+	for _, known := range c.Clients {
+		all = append(all, tenant.Client{
+			ID: known.ID, Name: known.Name, Secret: seal.NewSecret(known.Secret.Reveal()), JWKSURI: known.JWKSURI, RedirectURIs: known.RedirectURIs,
 		})
 	}
-}
-
-func checkTenant(cfg *config.Config, name string) error {
-	if _, ok := cfg.Tenants[name]; !ok {
-		return fmt.Errorf("the configuration has no tenant %q", name)
-	}
-	return nil
+	return all
 }

@@ -70,6 +70,7 @@ func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	defer inBackground(ctx, d.watchPlugins)()
 	defer inBackground(context.WithoutCancel(ctx), d.server.Follow)() // also while draining
+	defer d.serveAdmin(context.WithoutCancel(ctx))()                  // also while draining
 	d.log.Info("serving", "address", front.Addr().String(), "tenants", d.server.Tenants().Len(), "version", version())
 	if ready != nil {
 		ready(front.Addr())

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -17,7 +15,7 @@ import (
 
 func storeCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{Use: "store", Short: "Back up and move what is stored", Args: cobra.NoArgs, RunE: showHelp}
-	cmd.AddCommand(storeBackupCommand(sys), storeMigrateCommand(sys))
+	cmd.AddCommand(storeBackupCommand(sys), storeRestoreCommand(sys), storeMigrateCommand(sys))
 	return cmd
 }
 
@@ -46,10 +44,16 @@ func boltFile(address config.Secret) (path string, ok bool) {
 // openExisting opens a store that is to be read: a file that is missing is not
 // made.
 func openExisting(ctx context.Context, address config.Secret) (store.Driver, error) {
-	if path, ok := boltFile(address); ok {
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("there is no store to read: %w", err)
-		}
+	if err := existing(address); err != nil {
+		return nil, err
 	}
 	return openDriver(ctx, address, nil)
+}
+
+// storePlace names a store without its secrets.
+func storePlace(address config.Secret) string {
+	if path, ok := boltFile(address); ok {
+		return path
+	}
+	return redis.Place(address.Reveal())
 }

@@ -2,20 +2,19 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sallyport/sallyport/config"
-	"github.com/sallyport/sallyport/core/oauth"
-	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/admin"
+	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/store/bolt"
 )
@@ -23,25 +22,21 @@ import (
 func storeBackupCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
-		Short: "Write a backup of the bolt store to a file, also while the server runs",
-		Long: "Backup writes the store as it is at one moment to a new file and checks that it is\n" +
-			"whole. If a server has the store open, that server is asked for it, at its\n" +
-			"operator's listener; the request is sealed with a server key of the configuration.\n" +
-			"The backup is a store like the one it was made from: to restore it, stop the\n" +
-			"server and put the file in its place. Users who refreshed since then log in again,\n" +
-			"and what was revoked since then is back. Redis has backups of its own.",
+		Short: "Write a backup of the store to a file, also while the server runs",
+		Long: "Backup writes every record to a new file and checks that the file is whole. The\n" +
+			"file is a bolt store, whatever kind of store it was made from: store restore puts it\n" +
+			"back into either kind. Of a bolt store it holds one moment. A Redis is read while it\n" +
+			"changes, record by record; its own backups (BGSAVE) hold one moment. Users who\n" +
+			"refreshed after the backup log in again after a restore, and what was revoked after\n" +
+			"it is back.\n" + asksServer,
 		Example: "  sallyport store backup -c sallyport.yaml /var/backups/sallyport-$(date +%F).db\n" +
 			"  sallyport store backup -c sallyport.yaml backup.db --json",
 		Args: cobra.ExactArgs(1),
 	}
-	files := configFlags(cmd)
+	flags := addAdminFlags(cmd, sys)
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	cmd.RunE = verb(func(cmd *cobra.Command, args []string) error {
-		cfg, err := loadConfig(cmd, sys, *files)
-		if err != nil {
-			return err
-		}
-		done, err := backUp(cmd.Context(), cfg, args[0], newProgress(sys.err, sys.faults.clock()))
+		done, err := flags.backUp(cmd, args[0])
 		if err != nil {
 			return err
 		}
@@ -61,27 +56,34 @@ type backedUp struct {
 	Bytes   int64  `json:"bytes"`
 }
 
-// backUp writes a backup of the configuration's store to a new file.
-func backUp(ctx context.Context, cfg *config.Config, target string, p *progress) (done backedUp, err error) {
+// backUp writes a backup of the server's or the configuration's store to a new
+// file.
+func (f adminFlags) backUp(cmd *cobra.Command, target string) (done backedUp, err error) {
+	ctx, p := cmd.Context(), newProgress(f.sys.err, f.sys.faults.clock())
 	defer p.end()
-	if _, ok := boltFile(cfg.Store); !ok {
-		return done, errors.New("the store is a Redis, which has backups of its own: BGSAVE, or redis-cli --rdb")
-	}
-	f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	out, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return done, fmt.Errorf("the backup is to be a new file: %w", err)
+		return done, fmt.Errorf("the backup needs a new file: %w", err)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, os.Remove(target))
 		}
 	}()
-	counted := &counter{w: f, p: p}
-	if err := errors.Join(copyStore(ctx, cfg, p.now(), counted), f.Sync(), f.Close()); err != nil {
+	b := &backupFile{ctx: ctx, path: target, p: p}
+	copied := f.copyStore(cmd, &counter{w: out, p: p}, b)
+	if err := errors.Join(copied, out.Sync(), out.Close(), b.close()); err != nil {
 		return done, err
 	}
 	n, err := bolt.Verify(ctx, target)
-	return backedUp{File: target, Records: n, Bytes: counted.n}, err
+	if err != nil {
+		return done, err
+	}
+	info, err := os.Stat(target)
+	if err != nil {
+		return done, err
+	}
+	return backedUp{File: target, Records: n, Bytes: info.Size()}, nil
 }
 
 // counter shows how much was written.
@@ -98,131 +100,102 @@ func (c *counter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// copyStore has the store copied by whoever may: this process, or the server
-// that has it open.
-func copyStore(ctx context.Context, cfg *config.Config, now time.Time, w io.Writer) error {
-	d, err := openExisting(ctx, cfg.Store)
-	switch {
-	case errors.Is(err, bolt.ErrHeld):
-		return fetchBackup(ctx, cfg, now, w, err)
-	case err != nil:
-		return err
-	}
-	b, ok := d.(store.Backuper)
-	if !ok {
-		return errors.Join(errors.New("the store makes no backups"), d.Close())
-	}
-	return errors.Join(b.Backup(ctx, w), d.Close())
-}
-
-// operatorUse is what a request to the operator's listener is sealed for, and
-// operatorFresh how long it is good for.
-const (
-	operatorUse   = "operator"
-	operatorFresh = time.Minute
-)
-
-// backupPath is where the operator's listener gives a backup.
-const backupPath = "/admin/backup"
-
-// fetchBackup asks the server that holds the store. Its listener is for the
-// operator, but whoever is on the machine can reach it and a web page may have a
-// browser try, so the request shows that it comes from somebody who has a key of
-// the server.
-func fetchBackup(ctx context.Context, cfg *config.Config, now time.Time, w io.Writer, held error) error {
-	address := cfg.Server.OperatorListen
-	if address == "" || address == "off" {
-		return fmt.Errorf("%w; or let it answer backups by server/operator_listen", held)
-	}
-	keys, err := openKeys(cfg.Keys)
+// copyStore has the store copied by the running server, or copies it: as a file
+// to w, or record by record to b.
+func (f adminFlags) copyStore(cmd *cobra.Command, w io.Writer, b *backupFile) error {
+	ctx := cmd.Context()
+	o, err := f.dial(cmd)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+reachable(address)+backupPath, nil)
+	if o != nil {
+		isFile, err := o.remote.Backup(ctx, w, b.put)
+		if err != nil || isFile {
+			return err
+		}
+		return b.open()
+	}
+	cfg, err := loadConfig(cmd, f.sys, *f.files)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+sealOperator(keys, backupPath, now))
-	// Not core/fetch, which has bounds for answers of strangers: this is a large
-	// one of our own.
-	client := &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: operatorFresh, DisableKeepAlives: true}}
-	res, err := client.Do(req)
+	if err := existing(cfg.Store); err != nil {
+		return err
+	}
+	r, err := openRecords(ctx, cfg, f.sys)
+	if errors.Is(err, bolt.ErrHeld) {
+		return heldWithoutSocket(cfg, err)
+	}
 	if err != nil {
-		return fmt.Errorf("the server that has the store open does not answer at server/operator_listen: %w", err)
+		return err
 	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
-		return fmt.Errorf("the server that has the store open answers %s: %s", res.Status, strings.TrimSpace(string(text)))
+	r.audit.Record(ctx, audit.Event{Action: audit.BackedUp, Operator: admin.Actor{UID: os.Getuid()}.String()})
+	switch d := r.store.(type) {
+	case store.Backuper:
+		err = d.Backup(ctx, w)
+	case store.Exporter:
+		err = errors.Join(d.Export(ctx, b.put), b.open())
+	default:
+		err = errors.New("this kind of store cannot be backed up")
 	}
-	_, err = io.Copy(w, res.Body)
-	return err
+	return errors.Join(err, r.close())
 }
 
-// reachable makes an address to connect to of one to listen at.
-func reachable(address string) string {
-	if strings.HasPrefix(address, ":") {
-		return "localhost" + address
+// existing refuses a store file that is missing, before it would be made.
+func existing(address config.Secret) error {
+	if path, ok := boltFile(address); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("there is no store to read: %w", err)
+		}
 	}
-	return address
+	return nil
 }
 
-// sealOperator makes the bearer token of one request to the operator's listener.
-func sealOperator(keys *seal.Keyring, path string, now time.Time) string {
-	return base64.RawURLEncoding.EncodeToString(keys.Seal(seal.Purpose{Use: operatorUse, Record: path}, []byte(now.UTC().Format(time.RFC3339))))
+// backupFile is a backup that is written record by record.
+type backupFile struct {
+	ctx     context.Context // of the command: put is called by those that have none to give
+	path    string
+	p       *progress
+	d       *bolt.Driver
+	writers *errgroup.Group
+	n       int64
 }
 
-// fromOperator tells whether a request was sealed with a server key, for this
-// path and just now.
-func fromOperator(keys *seal.Keyring, r *http.Request, now time.Time) bool {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		return false
+// open makes a store of the file, which is empty.
+func (b *backupFile) open() (err error) {
+	if b.d != nil {
+		return nil
 	}
-	sealed, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil {
-		return false
+	if b.d, err = bolt.Open(b.ctx, bolt.Config{Path: b.path}); err != nil {
+		return err
 	}
-	plain, err := keys.Open(seal.Purpose{Use: operatorUse, Record: r.URL.Path}, sealed)
-	if err != nil {
-		return false
-	}
-	at, err := time.Parse(time.RFC3339, string(plain))
-	return err == nil && now.Sub(at).Abs() <= operatorFresh
+	b.writers, b.ctx = errgroup.WithContext(b.ctx)
+	b.writers.SetLimit(copiers)
+	return nil
 }
 
-// serveBackup answers POST /admin/backup at the operator's listener.
-func (d *deployment) serveBackup(w http.ResponseWriter, r *http.Request) {
-	refuse := func(status int, text string) { oauth.WriteJSON(w, status, map[string]string{"error": text}) }
-	if !fromOperator(d.keys, r, d.faults.clock()()) {
-		refuse(http.StatusUnauthorized, "not sealed with a key of this server, or not just now")
-		return
+// put writes a record. One that was there already, which a Redis may list
+// twice, stays as it was read first.
+func (b *backupFile) put(r store.Record) error {
+	if err := b.open(); err != nil {
+		return err
 	}
-	b, ok := d.store.(store.Backuper)
-	if !ok {
-		refuse(http.StatusNotImplemented, "the store makes no backups")
-		return
-	}
-	d.log.Info("backup", "address", r.RemoteAddr)
-	w.Header().Set("Content-Type", "application/octet-stream")
-	out := &patient{w: w, c: http.NewResponseController(w), now: d.faults.clock()}
-	if err := b.Backup(r.Context(), out); err != nil {
-		d.log.Error("backup", "error", err)
-		panic(http.ErrAbortHandler) // so that the end of the answer is missing
-	}
+	b.writers.Go(func() error {
+		err := b.d.Swap(b.ctx, r.Key, nil, r.Value, max(r.TTL, time.Millisecond))
+		if errors.Is(err, store.ErrConflict) {
+			return nil
+		}
+		return err
+	})
+	b.n++
+	b.p.say("%s records", grouped(b.n))
+	return b.ctx.Err()
 }
 
-// patient writes an answer that may take long, but not forever between two
-// pieces: as long as it lasts the store keeps what it deletes.
-type patient struct {
-	w   io.Writer
-	c   *http.ResponseController
-	now func() time.Time
-}
-
-func (p *patient) Write(b []byte) (int, error) {
-	if err := p.c.SetWriteDeadline(p.now().Add(30 * time.Second)); err != nil {
-		return 0, err
+// close waits until everything is written.
+func (b *backupFile) close() error {
+	if b.d == nil {
+		return nil
 	}
-	return p.w.Write(b)
+	return errors.Join(b.writers.Wait(), b.d.Close())
 }

@@ -97,17 +97,33 @@ func (m *migration) between(ctx context.Context, from, to config.Secret) (done m
 		return done, err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	return m.run(ctx, source, target)
+	exporter, ok := source.(store.Exporter)
+	if !ok {
+		return done, errors.New("the source cannot be read out")
+	}
+	done, err = m.run(ctx, exporter, target)
+	if errors.Is(err, errInterrupted) {
+		err = fmt.Errorf("%w; what is copied stays: run it again with --merge", err)
+	}
+	return done, err
 }
 
 // errNotEmpty ends a scan at the first key.
 var errNotEmpty = errors.New("the target has records already; with --merge what is there stays")
 
-func (m *migration) run(ctx context.Context, from, to store.Driver) (done migrated, err error) {
-	source, ok := from.(store.Exporter)
-	if !ok {
-		return done, errors.New("the source cannot be read out")
-	}
+// errInterrupted is that of a migration that copied a part.
+var errInterrupted = errors.New("what is copied stays")
+
+// interrupted is an error that is errInterrupted as well.
+type interrupted struct{ error }
+
+// Is makes it errInterrupted.
+func (interrupted) Is(target error) bool { return target == errInterrupted }
+
+// Unwrap returns what went wrong.
+func (i interrupted) Unwrap() error { return i.error }
+
+func (m *migration) run(ctx context.Context, source store.Exporter, to store.Driver) (done migrated, err error) {
 	if !m.merge {
 		if err := to.Scan(ctx, "", func(string) error { return errNotEmpty }); err != nil {
 			return done, err
@@ -123,7 +139,7 @@ func (m *migration) run(ctx context.Context, from, to store.Driver) (done migrat
 		return err
 	})
 	if err != nil && !m.merge {
-		return done, fmt.Errorf("%w; what is copied stays: run it again with --merge", err)
+		return done, interrupted{err}
 	}
 	if err != nil {
 		return done, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sallyport/sallyport/config"
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
@@ -22,36 +23,37 @@ func tenantListCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list -c FILE",
 		Short: "List the tenants and the URL that users paste into a client",
-		Long: "List reads the configuration and nothing else: neither store nor plugins have to\n" +
-			"be there, and the server may run. See check for whether they would be served.",
+		Long: "List asks the running server, at the socket that --socket, SALLYPORT_ADMIN_SOCKET or\n" +
+			"server/admin_socket of the configuration names, what it serves. If no server\n" +
+			"answers, it reads the configuration and nothing else: neither store nor plugins\n" +
+			"have to be there. See check for whether the tenants would be served.",
 		Example: "  sallyport tenant list -c sallyport.yaml\n" +
 			"  sallyport tenant list -c sallyport.yaml --json | jq -r '.[] | .url'",
 		Args: cobra.NoArgs,
 	}
-	files := configFlags(cmd)
+	flags := addAdminFlags(cmd, sys)
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
-		cfg, err := loadConfig(cmd, sys, *files)
+		var all []listedTenant
+		o, err := flags.dial(cmd)
+		switch {
+		case err != nil:
+			return err
+		case o != nil:
+			err = o.remote.Tenants(cmd.Context(), &all)
+		default:
+			var cfg *config.Config
+			if cfg, err = loadConfig(cmd, sys, *flags.files); err == nil {
+				all = configuredTenants(cfg)
+			}
+		}
 		if err != nil {
 			return err
-		}
-		type row struct {
-			Tenant   string `json:"tenant"`
-			Name     string `json:"name"`
-			URL      string `json:"url"` // what users paste into a client
-			Issuer   string `json:"issuer"`
-			Provider string `json:"provider"`
-			Backend  string `json:"backend,omitempty"`
-		}
-		all := []row{}
-		for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
-			c := cfg.Tenants[name]
-			issuer := cfg.TenantURL(name)
-			all = append(all, row{name, c.Name, cmp.Or(c.Resource, issuer+tenant.MCPPath), issuer, c.Provider, c.Backend})
 		}
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), all)
 		}
+		printReplica(cmd.OutOrStdout(), o)
 		table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "TENANT\tPROVIDER\tURL\tBACKEND")
 		for _, r := range all {
@@ -60,4 +62,15 @@ func tenantListCommand(sys system) *cobra.Command {
 		return table.Flush()
 	})
 	return cmd
+}
+
+// configuredTenants lists the tenants of a configuration.
+func configuredTenants(cfg *config.Config) []listedTenant {
+	all := []listedTenant{}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
+		c := cfg.Tenants[name]
+		issuer := cfg.TenantURL(name)
+		all = append(all, listedTenant{name, c.Name, cmp.Or(c.Resource, issuer+tenant.MCPPath), issuer, c.Provider, c.Backend})
+	}
+	return all
 }

@@ -36,6 +36,7 @@ import (
 // listener.
 type deployment struct {
 	cfg     *config.Config
+	replica string // names this process among those that share the store
 	faults  faults
 	force   context.Context // see system
 	log     hclog.Logger
@@ -68,7 +69,7 @@ func loadConfig(cmd *cobra.Command, sys system, files []string) (*config.Config,
 // assemble opens everything a configuration names. It reports all that is
 // wrong at once and leaves nothing open then.
 func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deployment, err error) {
-	d = &deployment{cfg: cfg, faults: sys.faults, force: sys.force}
+	d = &deployment{cfg: cfg, replica: newReplica(), faults: sys.faults, force: sys.force}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.refused(), d.close())
@@ -87,7 +88,10 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	d.signals = newSignals(auditLog)
 	var keysErr error
 	d.keys, keysErr = openKeys(cfg.Keys)
-	storeErr := d.openStore(ctx)
+	var storeErr error
+	if d.store = sys.store; d.store == nil {
+		storeErr = d.openStore(ctx)
+	}
 	hostErr := d.openPlugins(ctx, sys)
 	if err := errors.Join(auditErr, keysErr, storeErr, hostErr); err != nil {
 		return d, err
@@ -265,11 +269,7 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	if t.DisplayName == "" {
 		t.DisplayName = name
 	}
-	for _, known := range c.Clients {
-		t.Clients = append(t.Clients, tenant.Client{
-			ID: known.ID, Name: known.Name, Secret: seal.NewSecret(known.Secret.Reveal()), JWKSURI: known.JWKSURI, RedirectURIs: known.RedirectURIs,
-		})
-	}
+	t.Clients = knownClients(c)
 	for _, s := range c.ResourceServers {
 		t.ResourceServers = append(t.ResourceServers, tenant.ResourceServer{ID: s.ID, Secret: seal.NewSecret(s.Secret.Reveal())})
 	}

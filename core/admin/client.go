@@ -108,6 +108,8 @@ func readLines(r io.Reader, f func(line) error) (unreadable map[string]int, err 
 			return nil, fmt.Errorf("the answer of the server is cut off: %w", err)
 		}
 		switch {
+		case l.Wrong:
+			return nil, &RequestError{l.Error}
 		case l.Error != "":
 			return l.Unreadable, fmt.Errorf("the server answers: %s", l.Error)
 		case l.Done:

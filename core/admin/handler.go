@@ -177,6 +177,7 @@ type line struct {
 	Unreadable map[string]int `json:"unreadable,omitempty"`
 	Done       bool           `json:"done,omitempty"`
 	Error      string         `json:"error,omitempty"`
+	Wrong      bool           `json:"wrong,omitempty"` // Error is a RequestError
 }
 
 // storedRecord is a record of a store in a backup.
@@ -204,7 +205,7 @@ func (h *handler) lines(w http.ResponseWriter, f func(put func(line) error) (las
 	last, err := f(func(l line) error { return out.Encode(l) })
 	last.Done = err == nil
 	if err != nil {
-		last.Error = err.Error()
+		last.Error, last.Wrong = err.Error(), errors.As(err, new(*RequestError))
 	}
 	if err := out.Encode(last); err != nil {
 		panic(http.ErrAbortHandler) // the reader is gone

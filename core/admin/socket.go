@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -17,15 +18,15 @@ const maxAddress = 100
 // Socket is an open admin socket.
 type Socket struct {
 	net.Listener
-	path string
-	lock *os.File
+	path  string
+	close func() error
 }
 
 // Path returns where the socket is.
 func (s *Socket) Path() string { return s.path }
 
-// Close closes the socket and removes its file.
-func (s *Socket) Close() error { return errors.Join(s.Listener.Close(), s.lock.Close()) }
+// Close closes the socket and removes its file. It may be called twice.
+func (s *Socket) Close() error { return s.close() }
 
 // Listen opens a socket at path, mode 0600. It makes the folder if that is
 // missing, but nothing above it. The folder must belong to this process's user
@@ -53,7 +54,9 @@ func Listen(path string) (*Socket, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return &Socket{&unlinking{l, path}, path, lock}, nil
+	return &Socket{l, path, sync.OnceValue(func() error {
+		return errors.Join(l.Close(), os.Remove(path), lock.Close())
+	})}, nil
 }
 
 // replace listens at address, which is another name of path.
@@ -77,26 +80,11 @@ func replace(path, address string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.SetUnlinkOnClose(false) // by its path, see unlinking
+	l.SetUnlinkOnClose(false) // by its path, in Socket.Close
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
-}
-
-// unlinking is a listener that removes its file when it is closed.
-type unlinking struct {
-	*net.UnixListener
-	path string
-}
-
-// Close implements net.Listener.
-func (u *unlinking) Close() error {
-	err := u.UnixListener.Close()
-	if errors.Is(err, net.ErrClosed) {
-		return nil // an http.Server closes what it serves, too
-	}
-	return errors.Join(err, os.Remove(u.path))
 }
 
 // dial connects to the socket at path. The error is ErrNoServer where no server

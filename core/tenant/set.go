@@ -3,7 +3,9 @@ package tenant
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -79,6 +81,9 @@ func (s *Set) Sharing(host, path string) map[string]*Tenant {
 
 // Len is the number of tenants.
 func (s *Set) Len() int { return len(s.byName) }
+
+// Names returns the names of all tenants, in order.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }
 
 // Get returns the tenant of that name, or nil.
 func (s *Set) Get(name string) *Tenant { return s.byName[name] }

@@ -84,6 +84,23 @@ func parse(text string) (address, error) {
 	return a, nil
 }
 
+// Place names the servers and the prefix of a store URL, without its secrets.
+// Of a URL that cannot be read it says so.
+func Place(url string) string {
+	a, err := parse(url)
+	if err != nil {
+		return "a store URL that cannot be read"
+	}
+	return strings.Join(a.options.Addrs, ",") + " " + a.prefix
+}
+
+// Validate returns what is wrong with a store URL, without connecting. The
+// error never quotes a password.
+func Validate(url string) error {
+	_, err := parse(url)
+	return err
+}
+
 // readCertificates reads the files that the URL names.
 func (a address) readCertificates() error {
 	if a.ca != "" {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sallyport/sallyport/core/admin"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/plugins"
+)
+
+// newReplica returns a name for this process among those that share a store.
+func newReplica() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "sallyport"
+	}
+	return host + "-" + strings.ToLower(seal.RandomID(6))
+}
+
+// serveAdmin answers the operator's commands at the admin socket until the
+// returned function is called. A socket that cannot be opened is a warning: the
+// server is useful without it.
+func (d *deployment) serveAdmin(ctx context.Context) (stop func()) {
+	path := d.cfg.SocketPath()
+	if path == "" {
+		return func() {}
+	}
+	socket, err := admin.Listen(path)
+	if err != nil {
+		d.log.Warn("no admin socket: commands such as grant list cannot ask this server; set server/admin_socket to a path that this user can use, or to off", "error", err)
+		return func() {}
+	}
+	d.log.Info("admin socket", "path", path, "replica", d.replica)
+	s := &http.Server{
+		Handler: admin.Handler(d.adminConfig()), ConnContext: admin.ConnContext, ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: d.log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
+	}
+	return inBackground(ctx, func(ctx context.Context) {
+		end := context.AfterFunc(ctx, func() { _ = s.Close() })
+		defer end()
+		if err := s.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Warn("the admin socket failed", "error", err)
+		}
+		_ = socket.Close()
+	})
+}
+
+func (d *deployment) adminConfig() admin.Config {
+	return admin.Config{
+		Records: &admin.Records{
+			Store: d.server.Grants(), Clients: d.server.Clients(), Audit: d.signals.audit,
+			Tenant: func(name string) *tenant.Tenant { return d.server.Tenants().Get(name) },
+			Names:  func() []string { return d.server.Tenants().Names() },
+		},
+		Store: d.store, Log: d.log,
+		Server: func() admin.Server {
+			return admin.Server{Replica: d.replica, Version: version(), Tenants: d.server.Tenants().Len()}
+		},
+		CheckStore: d.checkStore,
+		Tenants:    func(context.Context) (any, error) { return d.servedTenants(), nil },
+		Plugins:    func(context.Context) (any, error) { return d.servedPlugins(), nil },
+	}
+}
+
+// checkStore is the start check of the store that this server uses.
+func (d *deployment) checkStore(ctx context.Context) (admin.StoreState, error) {
+	state := admin.StoreState{Place: storePlace(d.cfg.Store)}
+	return state, d.store.Ping(ctx)
+}
+
+// listedTenant is a row of tenant list.
+type listedTenant struct {
+	Tenant   string `json:"tenant"`
+	Name     string `json:"name"`
+	URL      string `json:"url"` // what users paste into a client
+	Issuer   string `json:"issuer"`
+	Provider string `json:"provider"`
+	Backend  string `json:"backend,omitempty"`
+}
+
+// servedTenants lists the tenants that this server serves.
+func (d *deployment) servedTenants() []listedTenant {
+	all := []listedTenant{}
+	set := d.server.Tenants()
+	for _, name := range set.Names() {
+		t := set.Get(name)
+		row := listedTenant{
+			Tenant: name, Name: t.DisplayName, URL: cmp.Or(t.External, t.Issuer+tenant.MCPPath), Issuer: t.Issuer, Provider: t.Provider.Describe().Name,
+		}
+		if t.Backend != nil {
+			row.Backend = t.Backend.String()
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// servedPlugins lists the plugins that are in service here, and the files that
+// are refused.
+func (d *deployment) servedPlugins() []listed {
+	users := map[string][]string{} // digest → tenants
+	set := d.server.Tenants()
+	for _, name := range set.Names() {
+		digest := set.Get(name).Provider.Describe().Digest
+		users[digest] = append(users[digest], name)
+	}
+	all := []listed{}
+	for _, m := range d.host.Modules() {
+		manifest := m.Manifest()
+		all = append(all, listed{
+			Name: manifest.Name, Version: manifest.Version, Digest: m.Digest(), Hosts: manifest.Hosts, Tenants: users[m.Digest()],
+			Secrets: secretPlaces(plugins.Info{Manifest: manifest}),
+		})
+	}
+	for _, f := range d.host.Faults() {
+		l := listed{File: f.Path, Refused: refusal(f)}
+		if info, err := plugins.Inspect(f.Path); err == nil {
+			l.Name, l.Version, l.Digest, l.Size, l.Hosts = info.Manifest.Name, info.Manifest.Version, info.Digest, info.Size, info.Manifest.Hosts
+		}
+		all = append(all, l)
+	}
+	slices.SortStableFunc(all, func(a, b listed) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.File, b.File)) })
+	return all
+}
+
+// refusal is why a plugin file is not in service, without its path.
+func refusal(f plugins.Fault) string {
+	return strings.TrimPrefix(oneLine(f.Err), "plugins: "+f.Path+": ")
+}
+
+// secretPlaces says where a plugin may send the client secret.
+func secretPlaces(info plugins.Info) string {
+	if info.NamesSecretURLs() {
+		return "declared URLs"
+	}
+	return "any host"
+}
