@@ -14,8 +14,8 @@ const (
 	circuitRest   = 30 * time.Second // after so long one conversation may try
 )
 
-// circuit leaves a module alone that breaks down again and again: each time
-// costs an instance, and none helps anybody. The zero circuit is closed.
+// circuit stops conversations in which the guest breaks down again and again:
+// each costs an instance. The zero circuit is closed.
 type circuit struct {
 	mu     sync.Mutex
 	faults []time.Time // the latest, while closed
@@ -80,4 +80,24 @@ func (c *circuit) success() (closed bool) {
 		c.open, c.trying = false, false
 	}
 	return closed
+}
+
+// trip opens the circuit.
+func (c *circuit) trip(now time.Time, what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.last, c.open, c.faults, c.retry = what, true, nil, now.Add(circuitRest)
+}
+
+func (c *circuit) isOpen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.open
+}
+
+// quiet reports whether the circuit is closed and no fault counts any more.
+func (c *circuit) quiet(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.open && (len(c.faults) == 0 || now.Sub(c.faults[len(c.faults)-1]) > circuitWindow)
 }

@@ -36,6 +36,8 @@ type conversation struct {
 
 	log      *wasi.Log // of the last run
 	runs     int
+	ran      bool   // a run returned
+	broke    string // how the guest broke down, if it did
 	requests int
 	lost     bool  // what the last request came to may not be what its answer says
 	fuel     int64 // spent, all runs together
@@ -45,12 +47,12 @@ type conversation struct {
 // is or wraps an *upstream.Error. The caller has acquired the module.
 func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep *keeper) (abi.Raw, error) {
 	began := p.module.cfg.Now()
-	tries, err := p.module.circuit.enter(began)
-	if err != nil {
-		return nil, fmt.Errorf("plugin %s, %s: %w", p.name(), op, err)
-	}
-	if tries {
-		defer p.module.circuit.leave()
+	if talks(op) {
+		leave, err := p.module.circuits.enter(p.circuitKey(), began)
+		if err != nil {
+			return nil, fmt.Errorf("plugin %s, %s: %w", p.name(), op, err)
+		}
+		defer leave()
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.module.cfg.Limits.Conversation)
 	defer cancel()
@@ -62,6 +64,7 @@ func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep 
 	}
 	c.resume()
 	result, err := c.hold(ctx)
+	c.count()
 	c.report(err)
 	if err != nil {
 		if !answered(err) {
@@ -70,6 +73,36 @@ func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep 
 		return nil, err
 	}
 	return result, nil
+}
+
+// talks reports whether an operation's conversation counts for the circuits. What
+// happens in describe and check is not the upstream's doing, and refuses the
+// module or the settings.
+func talks(op string) bool { return op != abi.OpDescribe && op != abi.OpCheck }
+
+// count tells the circuits how the conversation went.
+func (c *conversation) count() {
+	m, key := c.module, c.circuitKey()
+	switch {
+	case !talks(c.op) || c.runs == 0:
+	case c.broke != "":
+		o := m.circuits.fault(key, m.cfg.Now(), c.broke)
+		reason := fmt.Sprintf("it broke down %d times within %v; the last time: %s", circuitFaults, circuitWindow, c.secret.clean(c.broke))
+		if o.tenant {
+			m.changed(PluginResting, key.tenant, reason)
+		}
+		if o.own {
+			m.changed(PluginResting, "", "it broke down at several tenants and worked at none; the last time: "+c.secret.clean(c.broke))
+		}
+	case c.ran:
+		o := m.circuits.succeed(key, m.cfg.Now())
+		if o.tenant {
+			m.changed(PluginRecalled, key.tenant, "")
+		}
+		if o.own {
+			m.changed(PluginRecalled, "", "")
+		}
+	}
 }
 
 func (c *conversation) hold(ctx context.Context) (abi.Raw, error) {
@@ -114,6 +147,11 @@ func (c *conversation) turn(ctx context.Context) (abi.Output, []byte, error) {
 	started := c.module.cfg.Now()
 	raw, fuel, err := c.module.run(ctx, doc, wasi.NewSystem(c.now, c.seed, c.log))
 	c.fuel += fuel
+	fault := guestFault("")
+	if errors.As(err, &fault) {
+		c.broke = fault.Error()
+	}
+	c.ran = c.ran || err == nil
 	c.module.cfg.Observer.Run(RunEvent{
 		Provider: c.name(), Tenant: c.binding.Tenant, Op: c.op,
 		Fuel: fuel, Took: c.module.cfg.Now().Sub(started), Fault: err != nil,

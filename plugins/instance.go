@@ -188,14 +188,5 @@ func (m *Module) run(ctx context.Context, doc []byte, system *wasi.System) (out 
 		out, spent, err = i.run(doc, system, m.cfg.Limits.fuel(len(doc)))
 		m.pool.give(ctx, i, err != nil)
 	}
-	var fault guestFault
-	switch {
-	case errors.As(err, &fault):
-		if m.circuit.fault(m.cfg.Now(), string(fault)) {
-			m.changed(PluginResting, fmt.Sprintf("it broke down %d times within %v; the last time: %s", circuitFaults, circuitWindow, fault))
-		}
-	case err == nil && m.circuit.success():
-		m.changed(PluginRecalled, "")
-	}
 	return out, spent, err
 }

@@ -198,14 +198,14 @@ func (h *Host) admit(ctx context.Context, path string, f *file, accept bool) {
 	}
 	if !h.inService(f.module) {
 		h.modules = append(h.modules, f.module)
-		f.module.changed(PluginLoaded, "")
+		f.module.changed(PluginLoaded, "", "")
 		if m := f.module; !namesSecretURLs(m.manifest) {
 			h.cfg.Logger.Warn("plugin may send the client secret to each of its hosts", "plugin", m.name(), "digest", m.digest,
 				"reason", errAnyHost(m.manifest), "remedy", "build it with the SDK of this release; plugins/strict refuses such plugins")
 		}
 	}
 	if moved != nil {
-		moved.changed(PluginSwapped, "")
+		moved.changed(PluginSwapped, "", "")
 	}
 	if old := before.module; old != nil && old.manifest.Name != f.module.manifest.Name {
 		h.fallBack(ctx, old.manifest.Name, accept)
@@ -218,7 +218,7 @@ func (h *Host) fallBack(ctx context.Context, name string, accept bool) {
 	if err != nil {
 		h.cfg.Logger.Warn("tenants stay with a plugin whose file is gone", "plugin", name, "reason", oneLine(err))
 	} else if moved != nil {
-		moved.changed(PluginSwapped, "")
+		moved.changed(PluginSwapped, "", "")
 	}
 }
 
@@ -297,7 +297,7 @@ func (h *Host) sweep(ctx context.Context) {
 			kept = append(kept, m)
 			continue
 		}
-		m.changed(PluginRetired, "")
+		m.changed(PluginRetired, "", "")
 		h.retiring.Go(func() {
 			if err := m.Close(context.WithoutCancel(ctx)); err != nil {
 				h.cfg.Logger.Warn("a retired plugin did not close", "plugin", m.name(), "error", err)

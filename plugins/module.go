@@ -30,7 +30,7 @@ type Module struct {
 	globals  []string // exports that, with the memory, are all state of an instance
 	pool     *pool
 	shared   shared
-	circuit  circuit
+	circuits circuits
 
 	mu      sync.Mutex
 	running int

@@ -37,7 +37,7 @@ const (
 	PluginSwapped  = "swapped"  // unpinned references moved to it
 	PluginRefused  = "refused"  // see Reason; what was there before goes on
 	PluginRetired  = "retired"  // no longer in service; running conversations finish
-	PluginResting  = "resting"  // it broke down too often and is left alone for a while
+	PluginResting  = "resting"  // it broke down too often and gets no calls for a while, of one tenant or of all
 	PluginRecalled = "recalled" // it rested and works again
 )
 
@@ -45,6 +45,7 @@ const (
 type PluginEvent struct {
 	Change                string
 	Name, Version, Digest string // as far as known
+	Tenant                string // of a rest at one tenant; empty: at all
 	Path                  string // of a refused file
 	Reason                string // one line, of a refusal or a rest
 }
@@ -56,15 +57,18 @@ func (nobody) Run(RunEvent)         {}
 func (nobody) Plugin(PluginEvent)   {}
 
 // changed tells log and observer of a change of m.
-func (m *Module) changed(change, reason string) {
+func (m *Module) changed(change, tenant, reason string) {
 	log := m.cfg.Logger.Info
 	if change == PluginResting {
 		log = m.cfg.Logger.Error
 	}
 	args := []any{"plugin", m.name(), "version", m.manifest.Version, "digest", m.digest}
+	if tenant != "" {
+		args = append(args, "tenant", tenant)
+	}
 	if reason != "" {
 		args = append(args, "reason", reason)
 	}
 	log("plugin "+change, args...)
-	m.cfg.Observer.Plugin(PluginEvent{Change: change, Name: m.manifest.Name, Version: m.manifest.Version, Digest: m.digest, Reason: reason})
+	m.cfg.Observer.Plugin(PluginEvent{Change: change, Name: m.manifest.Name, Version: m.manifest.Version, Digest: m.digest, Tenant: tenant, Reason: reason})
 }

@@ -3,6 +3,7 @@ package plugins
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -174,7 +175,7 @@ func TestSameInputSameFuel(t *testing.T) {
 
 func TestCircuit(t *testing.T) {
 	r := newRig(t)
-	broken, other := r.bind(t, "panic"), r.bind(t, "happy")
+	broken, other := r.bind(t, "panic"), r.bind(t, "happy") // of one tenant at one upstream
 	breakDown := func(times int) {
 		for range times {
 			if _, err := exchange(t, broken); upstream.KindOf(err) != upstream.Bug {
@@ -230,5 +231,98 @@ func TestOneTriesWhileTheCircuitIsOpen(t *testing.T) {
 	c.leave() // without a run
 	if tries, err := c.enter(at); !tries || err != nil {
 		t.Errorf("nobody may try again: %v", err)
+	}
+}
+
+// bindAs binds the probe for a tenant of its own.
+func (r *rig) bindAs(t *testing.T, tenant, mode string) upstream.Provider {
+	t.Helper()
+	b := r.binding(mode)
+	b.Tenant = tenant
+	p, err := r.host.Bind(t.Context(), "probe", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (r *rig) breakDown(t *testing.T, p upstream.Provider, times int) {
+	t.Helper()
+	for range times {
+		if _, err := exchange(t, p); upstream.KindOf(err) != upstream.Bug {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
+
+func TestOneTenantsUpstreamClosesThePluginToThatTenantAlone(t *testing.T) {
+	r := newRig(t)
+	bad, good := r.bindAs(t, "bad", "buggy"), r.bindAs(t, "good", "happy")
+	r.breakDown(t, bad, circuitFaults)
+	if _, err := exchange(t, bad); upstream.KindOf(err) != upstream.Unavailable {
+		t.Errorf("the tenant with the faults: %v", err)
+	}
+	if _, err := exchange(t, good); err != nil {
+		t.Errorf("another tenant: %v", err)
+	}
+	if log := r.log.String(); !strings.Contains(log, "plugin resting") || !strings.Contains(log, "tenant=bad") {
+		t.Errorf("log: %s", log)
+	}
+	// A try in which the first run goes well and the second breaks down closes
+	// nothing.
+	r.pass(circuitRest)
+	r.breakDown(t, bad, 1)
+	if _, err := exchange(t, bad); upstream.KindOf(err) != upstream.Unavailable {
+		t.Errorf("after a try that broke down: %v", err)
+	}
+	// A second tenant with faults does not close the plugin to one that works.
+	r.breakDown(t, r.bindAs(t, "worse", "buggy"), circuitFaults)
+	if _, err := exchange(t, good); err != nil {
+		t.Errorf("another tenant, with two in trouble: %v", err)
+	}
+	// A bind by an operator is not refused by it.
+	r.bindAs(t, "bad", "happy")
+}
+
+func TestFaultsAtSeveralTenantsAndSuccessAtNoneCloseThePlugin(t *testing.T) {
+	r := newRig(t)
+	first, second, third := r.bindAs(t, "first", "buggy"), r.bindAs(t, "second", "buggy"), r.bindAs(t, "third", "happy")
+	r.breakDown(t, first, circuitFaults)
+	r.breakDown(t, second, circuitFaults)
+	if _, err := exchange(t, third); upstream.KindOf(err) != upstream.Unavailable {
+		t.Errorf("a third tenant: %v", err)
+	}
+	r.pass(circuitRest)
+	if _, err := exchange(t, third); err != nil {
+		t.Errorf("a third tenant after the rest: %v", err)
+	}
+	if _, err := exchange(t, third); err != nil {
+		t.Errorf("the plugin did not come back: %v", err)
+	}
+	if _, err := exchange(t, second); upstream.KindOf(err) != upstream.Bug {
+		t.Errorf("a tenant with faults has its own try: %v", err)
+	}
+	if _, err := exchange(t, first); upstream.KindOf(err) != upstream.Bug {
+		t.Errorf("a tenant with faults has its own try: %v", err)
+	}
+}
+
+func TestCircuitIsPerUpstream(t *testing.T) {
+	var c circuits
+	now := time.Unix(0, 0)
+	for range circuitFaults {
+		c.fault(circuitKey{"octo", "one"}, now, "x")
+	}
+	if _, err := c.enter(circuitKey{"octo", "one"}, now); err == nil {
+		t.Error("the circuit is closed")
+	}
+	if _, err := c.enter(circuitKey{"octo", "two"}, now); err != nil {
+		t.Errorf("another upstream of the tenant: %v", err)
+	}
+	for i := range 2 * maxCircuits {
+		c.fault(circuitKey{"t", strconv.Itoa(i)}, now.Add(2*time.Duration(i)*circuitWindow), "x")
+	}
+	if len(c.tenants) > maxCircuits {
+		t.Errorf("%d circuits are kept", len(c.tenants))
 	}
 }
