@@ -52,7 +52,7 @@ func TestResourceServerExchangesATokenForTheUpstreams(t *testing.T) {
 			t.Errorf("%s: the answer may be cached", what)
 		}
 	}
-	s.Advance(9*time.Minute + 30*time.Second)
+	s.Advance(9*time.Minute + 57*time.Second)
 	if m := exchange(t, s, tokens.Access, nil).JSON(t); m["access_token"] != "upstream-access-ada-1" || s.Fake.Refreshes() != 1 {
 		t.Errorf("near expiry: %v after %d refreshes", m, s.Fake.Refreshes())
 	}

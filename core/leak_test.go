@@ -233,7 +233,7 @@ func failures() []failure {
 		backendFailure("a backend that breaks off", nil, func() (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Header: http.Header{"Mcp-From-Backend": {"yes"}}, Body: broken{}, ContentLength: -1}, nil
 		}),
-		backendFailure("a backend that speaks for the gateway", nil, func() (*http.Response, error) {
+		backendFailure("a backend that speaks for the gateway", []int{502}, func() (*http.Response, error) {
 			return &http.Response{
 				StatusCode: http.StatusUnauthorized, ProtoMajor: 1, ContentLength: -1, Body: http.NoBody,
 				Header: http.Header{"Www-Authenticate": {`Bearer error="` + canary + `"`}, "Set-Cookie": {"sp_form=" + canary}, "Access-Control-Allow-Origin": {"https://" + canary}},

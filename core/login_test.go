@@ -173,10 +173,15 @@ func TestUpstreamTokenIsRenewedBeforeItExpires(t *testing.T) {
 		t.Errorf("at first: %q", got)
 	}
 	s.Advance(9*time.Minute + 30*time.Second)
-	for range 3 {
-		if got := seen(t, s.Call(t, "music", tokens.Access)).Get("Authorization"); got != "Bearer upstream-access-ada-1" {
-			t.Errorf("near expiry: %q", got)
-		}
+	if got := seen(t, s.Call(t, "music", tokens.Access)).Get("Authorization"); got != "Bearer upstream-access-ada-0" {
+		t.Errorf("near expiry a call waits for the renewal: %q", got)
+	}
+	for got := ""; got != "Bearer upstream-access-ada-1"; { // the renewal runs beside the call
+		got = seen(t, s.Call(t, "music", tokens.Access)).Get("Authorization")
+	}
+	s.Advance(time.Minute)
+	if got := seen(t, s.Call(t, "music", tokens.Access)).Get("Authorization"); got != "Bearer upstream-access-ada-1" {
+		t.Errorf("after it: %q", got)
 	}
 	if n := s.Fake.Refreshes(); n != 1 {
 		t.Errorf("the upstream saw %d refreshes, want 1", n)

@@ -144,7 +144,7 @@ func TestUpstreamThatDoesNotRevokeKeepsNothingAlive(t *testing.T) {
 		t.Errorf("the access token afterwards: %d", a.Status)
 	}
 	log := s.Audit()
-	if strings.Count(log, `"action":"upstream_revoke_failed"`) != 1 || !strings.Contains(log, `"reason":"unavailable"`) || strings.Contains(log, "upstream-detail") {
+	if strings.Count(log, `"action":"upstream_revoke_failed"`) != 1 || !strings.Contains(log, `"reason":"unavailable: upstream-detail"`) {
 		t.Errorf("audit:\n%s", log)
 	}
 }

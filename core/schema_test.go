@@ -213,16 +213,23 @@ func (s *schema) story(t *testing.T) map[string]string {
 	access, _ = tokens["access_token"].(string)
 	s.stage(t, "refreshed", "grant")
 
-	s.seconds.Add(2950) // the upstream's token has less than a minute left
+	s.seconds.Add(3010) // the upstream's token has ended
 	s.up.kept = func() error { between = s.records.now(); return nil }
 	s.Call(t, "music", access)
 	s.show(t, "upstream has answered", between, "grant")
 	s.stage(t, "renewed", "grant")
 
-	s.seconds.Add(3570)
+	s.seconds.Add(3610)
 	s.up.kept = func() error { return &upstream.Error{Kind: upstream.Bug, Detail: "the provider cannot read it"} }
 	s.Call(t, "music", access)
 	s.stage(t, "renewal failed", "grant")
+
+	s.seconds.Add(60)
+	s.up.kept = func() error {
+		return &upstream.Error{Kind: upstream.InteractionRequired, Detail: "upstream says interaction_required"}
+	}
+	s.Call(t, "music", access)
+	s.stage(t, "login required", "account", "grant")
 
 	s.PostForm(t, nil, music+"/revoke", url.Values{"token": {access}, "client_id": {id}})
 	s.stage(t, "revoked")

@@ -68,11 +68,11 @@ func New(cfg Config) (*Server, error) {
 	s.clients = clients
 	s.forget = []func(key string){s.grants.Forget, clients.Forget}
 	sessions := session.NewStore(cfg.Store, cfg.Keys, cfg.Now)
-	keeper := credential.NewKeeper(s.grants, cfg.Audit, cfg.Now)
+	keeper := credential.NewKeeper(credential.Config{Grants: s.grants, Audit: cfg.Audit, Log: cfg.Log, Now: cfg.Now})
 
 	s.gateway = gateway.New(gateway.Config{
 		Grants: s.grants, Keeper: keeper, Assertions: assertion.NewIssuer(cfg.Keys, cfg.Now),
-		Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport, Calls: cfg.Limits.Calls, Now: cfg.Now,
+		Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport, Calls: cfg.Limits.Calls, Now: cfg.Now, Wall: cfg.wall,
 	})
 
 	// The list: every path a tenant answers comes from here.

@@ -161,7 +161,7 @@ func (w *world) live(t testing.TB) {
 		w.mustJSON(t, w.form(browser{}, octoURL+"/token", tokenForm(octo, w.code(t, browser{}, octoURL, query.Encode(), who))), &tokens)
 		has["octoclient"], has["octoaccess"] = octo, tokens["access_token"].(string)
 
-		w.up.Life = 30 * time.Second // less than a token has to have left when it is handed out
+		w.up.Life = -time.Second // it has to be renewed first
 		w.mustJSON(t, w.form(browser{}, musicURL+"/token", tokenForm(has["client"], w.code(t, browser{}, musicURL, q, who))), &tokens)
 		has["due"] = tokens["access_token"].(string)
 		w.mustJSON(t, w.form(browser{}, octoURL+"/token", tokenForm(octo, w.code(t, browser{}, octoURL, query.Encode(), who))), &tokens)

@@ -27,7 +27,8 @@ func grantListCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list -c FILE",
 		Short: "List grants: who connected which client, since when",
-		Long: "List reads every grant of all tenants, or of one. It shows no token and cannot:\n" +
+		Long: "List reads every grant of all tenants, or of one. One in the state needs_login works\n" +
+			"again when its user logs in; --json has the reason. It shows no token and cannot:\n" +
 			"what seals them is in the tokens of the client. With --json it prints one object a\n" +
 			"line, so that a million grants can be read one by one.\n" + asksServer,
 		Example: "  sallyport grant list -c sallyport.yaml --tenant music\n" +
@@ -65,7 +66,7 @@ func tableOfGrants(w io.Writer) (show func(admin.Grant) error, flush func() erro
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, err := fmt.Fprintln(table, "TENANT\tID\tSTATE\tACCOUNT\tNAME\tCLIENT\tCLIENT HASH\tCREATED\tUSED\tENDS")
 	return func(g admin.Grant) error {
-			_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Tenant, g.ID, g.State, plain(g.Account), plain(g.AccountName),
+			_, err := fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Tenant, g.ID, stateOf(g), plain(g.Account), plain(g.AccountName),
 				plain(g.ClientName), g.Client, minute(g.Created), minute(g.LastUsed), minute(g.Expires))
 			return err
 		}, func() error {
@@ -74,6 +75,14 @@ func tableOfGrants(w io.Writer) (show func(admin.Grant) error, flush func() erro
 			}
 			return table.Flush()
 		}
+}
+
+// stateOf is the state in one word, with what the upstream refused a renewal for.
+func stateOf(g admin.Grant) string {
+	if g.LoginReason == nil {
+		return g.State
+	}
+	return g.State + "(" + plain(g.LoginReason.Kind) + ")"
 }
 
 // minute writes a time for a table.

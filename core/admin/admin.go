@@ -35,6 +35,15 @@ type Grant struct {
 	Created     time.Time `json:"created"`
 	LastUsed    time.Time `json:"last_used"`
 	Expires     time.Time `json:"expires"`
+	// LoginReason is why the state is needs_login, and nil in every other.
+	LoginReason *LoginReason `json:"login_reason,omitempty"`
+}
+
+// LoginReason is what the upstream refused a renewal for.
+type LoginReason struct {
+	Kind   string    `json:"kind"`
+	Detail string    `json:"detail,omitempty"`
+	Since  time.Time `json:"since"`
 }
 
 // GrantFilter selects grants. Empty fields select all.

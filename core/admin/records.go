@@ -82,10 +82,15 @@ func (r acting) Grants(ctx context.Context, only GrantFilter, f func(Grant) erro
 }
 
 func row(tenantName string, e grant.Entry) Grant {
+	var reason *LoginReason
+	if r := e.LoginReason; r != nil {
+		reason = &LoginReason{Kind: string(r.Kind), Detail: r.Detail, Since: r.Since.UTC()}
+	}
 	return Grant{
 		Tenant: tenantName, ID: e.ID, State: string(e.State), Account: e.Subject, AccountName: e.AccountName,
 		Client: e.ClientHash, ClientName: e.ClientName, RedirectURI: e.RedirectURI, Scopes: e.Scopes,
 		Created: e.Created.UTC(), LastUsed: e.LastUsed.UTC(), Expires: e.Expires.UTC(),
+		LoginReason: reason,
 	}
 }
 

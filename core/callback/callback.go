@@ -129,10 +129,10 @@ func exchange(r *http.Request, t *tenant.Tenant, s session.Session) (*upstream.C
 		Needs: t.Accounts.Needs(),
 	})
 	if err != nil {
-		return nil, upstream.ToOAuth(err)
+		return nil, upstream.ToOAuth(upstream.StepLogin, err)
 	}
 	if cred.Account.ID == "" || cred.AccessToken.IsZero() {
-		return nil, upstream.ToOAuth(&upstream.Error{Kind: upstream.Bug, Detail: "the provider returned no account or no access token"})
+		return nil, upstream.ToOAuth(upstream.StepLogin, &upstream.Error{Kind: upstream.Bug, Detail: "the provider returned no account or no access token"})
 	}
 	return cred, nil
 }

@@ -71,7 +71,7 @@ func shown(t *tenant.Tenant, g grant.Summary) pages.Connection {
 	return pages.Connection{
 		ID: g.ID, ClientName: g.ClientName, RedirectHost: host, CustomScheme: custom, Loopback: oauth.Loopback(g.RedirectURI),
 		Scopes: pages.ScopesOf(t, g.Scopes), Created: g.Created, LastUsed: g.LastUsed, Expires: g.Expires,
-		Pending: g.State == grant.Pending,
+		Pending: g.State == grant.Pending, NeedsLogin: g.State == grant.NeedsLogin,
 	}
 }
 
@@ -112,7 +112,7 @@ func (e *Endpoint) act(w http.ResponseWriter, r *http.Request, t *tenant.Tenant)
 func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
 	location, err := e.Sessions.SignIn(r.Context(), w, t)
 	if err != nil {
-		return upstream.ToOAuth(err)
+		return upstream.ToOAuth(upstream.StepSignIn, err)
 	}
 	about := pages.Of(t)
 	e.Pages.Continue(w, pages.Continue{Tenant: about, Target: location, TargetName: about.UpstreamName})

@@ -72,7 +72,7 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 		if errors.Is(err, session.ErrSpent) {
 			return err // the client has its answer, or will have it, from the first approval
 		}
-		answer(upstream.ToOAuth(err))
+		answer(upstream.ToOAuth(upstream.StepAuthorize, err))
 		return nil
 	}
 	e.Pages.Continue(w, pages.Continue{Tenant: name, Target: location, TargetName: name.UpstreamName})

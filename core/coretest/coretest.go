@@ -28,6 +28,8 @@ import (
 
 	"html"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/oauth"
@@ -56,6 +58,7 @@ type Server struct {
 	Backend  *httptest.Server
 	Core     *core.Server
 	auditLog *lockedBuffer
+	log      *lockedBuffer
 	// transport is the server's own: httptest closes the idle connections of
 	// the default one whenever any test's server ends.
 	transport *http.Transport
@@ -71,7 +74,7 @@ type Option func(*core.Config, []*tenant.Tenant, *upstreamtest.Fake)
 // New starts a server that ends with the test.
 func New(t testing.TB, options ...Option) *Server {
 	t.Helper()
-	s := &Server{Fake: &upstreamtest.Fake{}, auditLog: &lockedBuffer{}, transport: &http.Transport{}}
+	s := &Server{Fake: &upstreamtest.Fake{}, auditLog: &lockedBuffer{}, log: &lockedBuffer{}, transport: &http.Transport{}}
 	t.Cleanup(s.transport.CloseIdleConnections)
 	s.Fake.Now = s.Now
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.Load().ServeHTTP(w, r) }))
@@ -107,7 +110,7 @@ func New(t testing.TB, options ...Option) *Server {
 			Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
 		})
 	}
-	cfg := core.Config{CacheTTL: cacheTTL, Store: driver, Keys: keys, Audit: audit.New(s.auditLog, s.Now), Now: s.Now}
+	cfg := core.Config{Log: hclog.New(&hclog.LoggerOptions{Output: s.log}), CacheTTL: cacheTTL, Store: driver, Keys: keys, Audit: audit.New(s.auditLog, s.Now), Now: s.Now}
 	for _, option := range options {
 		option(&cfg, tenants, s.Fake)
 	}
@@ -153,6 +156,9 @@ func (s *Server) Forget() { s.Advance(cacheTTL) }
 
 // Audit returns the audit lines so far.
 func (s *Server) Audit() string { return s.auditLog.String() }
+
+// Log returns what the server has logged so far, from level INFO on.
+func (s *Server) Log() string { return s.log.String() }
 
 // Browser returns an HTTP client with cookies that follows no redirect.
 func (s *Server) Browser() *http.Client {

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/coretest/memory"
 	"github.com/sallyport/sallyport/core/grant"
@@ -25,6 +27,7 @@ const verifier = "a-verifier-of-forty-three-characters-at-least-1"
 type provider struct {
 	upstream.Provider
 	canRefresh bool
+	rules      upstream.RefreshRules
 	refresh    func(context.Context, upstream.RefreshRequest) (*upstream.Credential, error)
 
 	mu    sync.Mutex
@@ -32,7 +35,7 @@ type provider struct {
 }
 
 func (p *provider) Describe() upstream.Description {
-	return upstream.Description{Name: "fake", CanRefresh: p.canRefresh}
+	return upstream.Description{Name: "fake", CanRefresh: p.canRefresh, Refresh: p.rules}
 }
 
 func (p *provider) Refresh(ctx context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
@@ -57,15 +60,25 @@ type world struct {
 	tenant   *tenant.Tenant
 	access   string
 	audit    strings.Builder
-	log      *audit.Log // over audit, one for all keepers
+	text     strings.Builder // what is logged
+	log      *audit.Log      // over audit, one for all keepers
 }
 
-func newWorld(t *testing.T, life time.Duration) *world {
+// age is how old the credential of newWorld is.
+const age = 10 * time.Minute
+
+// newWorld has a credential that is age old and lives for left more, or does not
+// expire.
+func newWorld(t *testing.T, left time.Duration) *world {
 	t.Helper()
+	life := left
+	if left != 0 {
+		life += age
+	}
 	p := &provider{canRefresh: true}
 	p.refresh = func(ctx context.Context, _ upstream.RefreshRequest) (*upstream.Credential, error) {
 		select { // by the bubble's clock: the upstream takes its time
-		case <-time.After(time.Second):
+		case <-time.After(time.Second / 2):
 			return credential("new", 10*time.Minute), nil
 		case <-ctx.Done():
 			return nil, &upstream.Error{Kind: upstream.Unavailable, Err: ctx.Err()}
@@ -73,6 +86,7 @@ func newWorld(t *testing.T, life time.Duration) *world {
 	}
 	w := newWorldWith(t, p, credential("old", life))
 	w.provider = p
+	time.Sleep(life - left)
 	return w
 }
 
@@ -83,6 +97,7 @@ func newWorldWith(t *testing.T, p upstream.Provider, cred *upstream.Credential) 
 		t.Fatal(err)
 	}
 	w := &world{driver: &memory.Driver{}}
+	t.Cleanup(func() { time.Sleep(2 * flightTime) }) // renewals beside the calls come to their end
 	w.log = audit.New(&w.audit, nil)
 	w.grants = grant.NewStore(w.driver, keys, nil)
 	w.tenant = &tenant.Tenant{Name: "music", Issuer: "https://music.example", Provider: p, Lifetimes: tenant.DefaultLifetimes()}
@@ -110,7 +125,11 @@ func credential(name string, life time.Duration) *upstream.Credential {
 	return c
 }
 
-func (w *world) keeper() *Keeper { return NewKeeper(w.grants, w.log, nil) }
+func (w *world) keeper() *Keeper {
+	return NewKeeper(Config{
+		Grants: w.grants, Audit: w.log, Log: hclog.New(&hclog.LoggerOptions{Output: &w.text}),
+	})
+}
 
 func (w *world) live(t *testing.T) *grant.Live {
 	t.Helper()
@@ -121,13 +140,31 @@ func (w *world) live(t *testing.T) *grant.Live {
 	return l
 }
 
+// fresh is what a call gets that comes now.
+func (w *world) fresh(t *testing.T, k *Keeper) string {
+	t.Helper()
+	l, err := w.grants.Verify(t.Context(), w.tenant, w.access)
+	if err != nil {
+		return outcome(nil, err)
+	}
+	return outcome(k.Fresh(t.Context(), w.tenant, l))
+}
+
+// settled is fresh when the renewal that the call may begin has ended.
+func (w *world) settled(t *testing.T, k *Keeper) string {
+	t.Helper()
+	_ = w.fresh(t, k)
+	time.Sleep(700 * time.Millisecond)
+	return w.fresh(t, k)
+}
+
 // outcome is the access token, or the kind of failure.
 func outcome(c *upstream.Credential, err error) string {
 	switch e, _ := errors.AsType[*upstream.Error](err); {
 	case err == nil:
 		return c.AccessToken.Reveal()
-	case errors.Is(err, ErrDead):
-		return "dead"
+	case errors.Is(err, ErrNeedsLogin):
+		return string(grant.LoginRequired)
 	case grant.ReasonOf(err) != "":
 		return string(grant.ReasonOf(err))
 	case e != nil:
@@ -145,23 +182,30 @@ func TestFresh(t *testing.T) {
 		life         time.Duration // of the old credential, 0: it never ends
 		noRefresh    bool
 		fault        error
-		want         string
-		wantReplaced string // the outcome of Replace in the same place
+		want         string // the outcome of Fresh
+		then         string // the outcome of the next call's, when the renewal has ended
+		wantReplaced string // the outcome of Replace in the first place
 		calls        int    // of Fresh
 	}{
-		{"it never ends", 0, false, nil, "old", "new", 0},
-		{"good for long", time.Hour, false, nil, "old", "new", 0},
-		{"good for more than a minute", MinValidity + maxSpread, false, nil, "old", "new", 0},
-		{"due", 59 * time.Second, false, nil, "new", "new", 1},
-		{"over", -time.Second, false, nil, "new", "new", 1},
-		{"due, upstream down", 30 * time.Second, false, fail(upstream.Unavailable), "old", "unavailable", 2},
-		{"due, rate limited", 30 * time.Second, false, fail(upstream.RateLimited), "old", "rate_limited", 1},
-		{"due, provider at fault", 30 * time.Second, false, fail(upstream.Bug), "old", "bug", 1},
-		{"over, upstream down", -time.Second, false, fail(upstream.Unavailable), "unavailable", "unavailable", 2},
-		{"over, provider at fault", -time.Second, false, fail(upstream.Bug), "bug", "bug", 1},
-		{"due, dead", 30 * time.Second, false, fail(upstream.InvalidGrant), "dead", "dead", 1},
-		{"due, nothing to renew with", 30 * time.Second, true, nil, "old", "dead", 0},
-		{"over, nothing to renew with", -time.Second, true, nil, "dead", "dead", 0},
+		{"it never ends", 0, false, nil, "old", "old", "new", 0},
+		{"valid for long", time.Hour, false, nil, "old", "old", "new", 0},
+		{"valid for a minute", longestLead, false, nil, "old", "old", "new", 0},
+		{"due", 39 * time.Second, false, nil, "old", "new", "new", 1},
+		{"due, little left", 4 * time.Second, false, nil, "new", "new", "new", 1},
+		{"over", -time.Second, false, nil, "new", "new", "new", 1},
+		{"due, upstream down", 30 * time.Second, false, fail(upstream.Unavailable), "old", "old", "unavailable", 2},
+		{"due, rate limited", 30 * time.Second, false, fail(upstream.RateLimited), "old", "old", "rate_limited", 1},
+		{"due, provider at fault", 30 * time.Second, false, fail(upstream.Bug), "old", "old", "bug", 1},
+		{"over, upstream down", -time.Second, false, fail(upstream.Unavailable), "unavailable", "unavailable", "unavailable", 2},
+		{"over, provider at fault", -time.Second, false, fail(upstream.Bug), "bug", "bug", "bug", 1},
+		{"over, wrong secret", -time.Second, false, fail(upstream.Misconfigured), "misconfigured", "misconfigured", "misconfigured", 1},
+		{"due, refused", 30 * time.Second, false, fail(upstream.InvalidGrant), "old", "needs_login", "needs_login", 1},
+		{"due, refused, little left", 3 * time.Second, false, fail(upstream.InvalidGrant), "needs_login", "needs_login", "needs_login", 1},
+		{"over, the user has to act", -time.Second, false, fail(upstream.InteractionRequired), "needs_login", "needs_login", "needs_login", 1},
+		{"over, the user said no", -time.Second, false, fail(upstream.AccessDenied), "needs_login", "needs_login", "needs_login", 1},
+		{"over, the scopes are refused", -time.Second, false, fail(upstream.InvalidScope), "needs_login", "needs_login", "needs_login", 1},
+		{"due, nothing to renew with", 30 * time.Second, true, nil, "old", "old", "needs_login", 0},
+		{"over, nothing to renew with", -time.Second, true, nil, "needs_login", "needs_login", "needs_login", 0},
 	} {
 		for what, want := range map[string]string{"fresh": c.want, "replace": c.wantReplaced} {
 			t.Run(c.name+", "+what, func(t *testing.T) {
@@ -173,22 +217,21 @@ func TestFresh(t *testing.T) {
 						w.provider.refresh = func(context.Context, upstream.RefreshRequest) (*upstream.Credential, error) { return nil, c.fault }
 					}
 					k := w.keeper()
-					call := k.Fresh
 					if what == "replace" {
-						call = k.Replace
-					} else {
-						defer func() {
-							if n := w.provider.count(); n != c.calls {
-								t.Errorf("%d upstream calls, want %d", n, c.calls)
-							}
-						}()
+						if got := outcome(k.Replace(t.Context(), w.tenant, w.live(t))); got != want {
+							t.Errorf("got %s, want %s", got, want)
+						}
+						return
 					}
-					if got := outcome(call(t.Context(), w.tenant, w.live(t))); got != want {
+					if got := w.fresh(t, k); got != want {
 						t.Errorf("got %s, want %s", got, want)
 					}
-					_, err := w.grants.Verify(t.Context(), w.tenant, w.access)
-					if gone := grant.ReasonOf(err) == grant.Gone; gone != (want == "dead") {
-						t.Errorf("afterwards the grant says %v", err)
+					time.Sleep(700 * time.Millisecond)
+					if n := w.provider.count(); n != c.calls {
+						t.Errorf("%d upstream calls, want %d", n, c.calls)
+					}
+					if got := w.fresh(t, k); got != c.then {
+						t.Errorf("the next call got %s, want %s", got, c.then)
 					}
 				})
 			})
@@ -199,7 +242,7 @@ func TestFresh(t *testing.T) {
 func TestManyCallersInTwoProcessesMakeOneUpstreamCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 30*time.Second)
+		w := newWorld(t, -time.Second)
 		l := w.live(t)
 		keepers := []*Keeper{w.keeper(), w.keeper()}
 		var wg sync.WaitGroup
@@ -248,7 +291,7 @@ func TestLeaseOfALivingProcessIsNotTakenOver(t *testing.T) {
 		}
 		ahead := func() time.Time { return time.Now().Add(10 * time.Hour) }
 		var wg sync.WaitGroup
-		for _, k := range []*Keeper{w.keeper(), NewKeeper(w.grants, w.log, ahead)} {
+		for _, k := range []*Keeper{w.keeper(), NewKeeper(Config{Grants: w.grants, Audit: w.log, Now: ahead})} {
 			wg.Go(func() {
 				if got := outcome(k.Fresh(t.Context(), w.tenant, l)); got != "new" {
 					t.Errorf("got %s", got)
@@ -408,7 +451,7 @@ func TestJournalOfAFailedAttemptIsKeptForTheNext(t *testing.T) {
 func TestCallerThatGivesUpDoesNotStopTheRenewal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 30*time.Second)
+		w := newWorld(t, -time.Second)
 		k, l := w.keeper(), w.live(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
@@ -437,15 +480,15 @@ func TestStoreFailureIsNeitherDeathNorRefusal(t *testing.T) {
 	})
 }
 
-func TestDeadCredentialIsAudited(t *testing.T) {
+func TestRefusedRenewalIsAudited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, -time.Second)
 		w.provider.refresh = func(context.Context, upstream.RefreshRequest) (*upstream.Credential, error) {
-			return nil, &upstream.Error{Kind: upstream.InvalidGrant}
+			return nil, &upstream.Error{Kind: upstream.InvalidGrant, Detail: "upstream says invalid_grant: revoked"}
 		}
 		_, _ = w.keeper().Fresh(t.Context(), w.tenant, w.live(t))
-		if line := w.audit.String(); !strings.Contains(line, `"action":"upstream_dead"`) || strings.Contains(line, "r-old") {
+		if line := w.audit.String(); !strings.Contains(line, `"action":"upstream_dead"`) || !strings.Contains(line, `"reason":"invalid_grant: upstream says invalid_grant: revoked"`) || strings.Contains(line, "r-old") {
 			t.Errorf("audit: %s", line)
 		}
 	})

@@ -12,10 +12,14 @@ import (
 )
 
 const (
-	// maxSpread bounds by how much more than MinValidity ahead a process renews,
-	// each process and grant by its own measure: logins of the same minute, and
-	// the processes that serve them, do not all come to the upstream at once.
-	maxSpread = 30 * time.Second
+	// longestLead is how long before its end a credential is renewed at most, and
+	// a quarter of its life the most of one that lives shortly. Each process and
+	// grant has its own measure, between two thirds of that and all of it: logins
+	// of the same minute, and the processes that serve them, do not all come to
+	// the upstream at once.
+	longestLead = 60 * time.Second
+	leadPart    = 4 // of the life
+	spreadPart  = 3 // of the lead
 	// Between two renewals where the upstream does not say how long to wait;
 	// limitedRest if it says that it gets too many requests.
 	firstRest, longestRest, limitedRest = time.Second, 15 * time.Second, 30 * time.Second
@@ -24,24 +28,45 @@ const (
 	longestWish = time.Hour
 )
 
-// due tells whether a credential should be renewed before it is handed out.
-func (k *Keeper) due(l *grant.Live) bool {
-	ends := l.Credential.ExpiresAt
-	return !ends.IsZero() && ends.Before(k.now().Add(MinValidity+k.spread(l)))
-}
-
-// spread is the same each time, or else the busiest grants would be renewed
-// earliest, and no more than a tenth of a short life.
-func (k *Keeper) spread(l *grant.Live) time.Duration {
-	most := min(maxSpread, l.Credential.ExpiresAt.Sub(l.Record.Renewed)/10)
-	if most <= 0 {
-		return 0
+// due reports whether a credential should be renewed for a caller with need n.
+func (k *Keeper) due(l *grant.Live, n need) bool {
+	if l.Credential.ExpiresAt.IsZero() {
+		return false
 	}
-	return time.Duration(maphash.String(k.seed, l.ID) % uint64(most))
+	return k.left(l.Credential) < max(k.lead(l), n.left)
 }
 
-func (k *Keeper) valid(c *upstream.Credential) bool {
-	return c.ExpiresAt.IsZero() || k.now().Before(c.ExpiresAt)
+// lead is how long before its end the credential is renewed. It is the same
+// each time: otherwise the busiest grants would be renewed earliest.
+func (k *Keeper) lead(l *grant.Live) time.Duration {
+	life := l.Credential.ExpiresAt.Sub(l.Record.Renewed)
+	lead := min(longestLead, life/leadPart)
+	if lead < spreadPart {
+		return max(lead, 0)
+	}
+	return lead - time.Duration(maphash.String(k.seed, l.ID)%uint64(lead/spreadPart))
+}
+
+// left is for how long a credential is valid.
+func (k *Keeper) left(c *upstream.Credential) time.Duration {
+	if c.ExpiresAt.IsZero() {
+		return 1<<63 - 1
+	}
+	return c.ExpiresAt.Sub(k.now())
+}
+
+func (k *Keeper) valid(c *upstream.Credential) bool { return k.left(c) > 0 }
+
+// patience is how long a caller waits for a renewal whose credential is valid.
+func (k *Keeper) patience(t *tenant.Tenant, c *upstream.Credential) time.Duration {
+	left := k.left(c)
+	switch {
+	case t.Provider.Describe().Refresh.EndsAccessToken:
+		return min(left, callerTime)
+	case left < aheadLeft:
+		return aheadTime
+	}
+	return 0
 }
 
 func renewable(t *tenant.Tenant, c *upstream.Credential) bool {
@@ -61,15 +86,15 @@ func (k *Keeper) hold(t *tenant.Tenant, l *grant.Live, rejected bool) error {
 	}
 	now := k.now()
 	if rest := s.NotBefore.Sub(now); rest > 0 {
-		return &upstream.Error{Kind: s.Kind, Detail: "it failed a moment ago", RetryAfter: rest}
+		return &upstream.Error{Kind: s.Kind, Detail: "a renewal failed a moment ago; the log has the reason", RetryAfter: rest}
 	}
 	if !s.Lost.IsZero() && !t.Provider.Describe().Refresh.Resend(now.Sub(s.Lost)) && k.valid(l.Credential) && !rejected {
-		return &upstream.Error{Kind: upstream.Unavailable, Detail: "the refresh token may be spent", RetryAfter: l.Credential.ExpiresAt.Sub(now)}
+		return &upstream.Error{Kind: upstream.Unavailable, Detail: "the upstream may have received the refresh token already; it is sent again when the access token has ended", RetryAfter: l.Credential.ExpiresAt.Sub(now)}
 	}
 	return nil
 }
 
-// again tells whether a refresh that failed may be tried once more at once:
+// again reports whether a refresh that failed may be tried once more at once:
 // when it failed by accident, and no refresh token can have been spent but one
 // that goes on.
 func again(t *tenant.Tenant, e *upstream.Error) bool {

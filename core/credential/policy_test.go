@@ -23,13 +23,22 @@ var (
 	family   = upstreamtest.Rotating{Rules: upstream.RefreshRules{Rotates: true, SingleUse: true}, KillsFamily: true}
 )
 
+// aged is a world whose credential is age old and lives for 38 seconds more: it
+// is due.
+func aged(t *testing.T, up *upstreamtest.Rotating) *world {
+	t.Helper()
+	w := newWorldWith(t, up, up.Credential(age+38*time.Second))
+	time.Sleep(age)
+	return w
+}
+
 // endpoint is a copy of a double, with its fields alone.
 func endpoint(like *upstreamtest.Rotating) *upstreamtest.Rotating {
 	return &upstreamtest.Rotating{Rules: like.Rules, KillsFamily: like.KillsFamily, Life: time.Hour}
 }
 
 // TestRefreshPolicies has a refresh fail that is due while the old access token
-// is good for 45 seconds more, and looks at what happens then: at once, 5 and
+// is valid for 38 seconds more, and looks at what happens then: at once, 5 and
 // 15 seconds later, and when the old token is over.
 func TestRefreshPolicies(t *testing.T) {
 	t.Parallel()
@@ -54,12 +63,12 @@ func TestRefreshPolicies(t *testing.T) {
 		{"grace", &grace, []upstreamtest.Fault{lost}, "a2 a2 a2 a2", "2 2 2 2", 1},
 		{"grace", &grace, []upstreamtest.Fault{lost, ignored}, "a0 a2 a2 a2", "2 3 3 3", 1},
 		// When the grace is over it is a spent token like any other.
-		{"grace", &grace, []upstreamtest.Fault{lost, ignored, ignored, ignored}, "a0 a0 a0 dead", "2 4 4 5", 1},
-		{"grace", &grace, []upstreamtest.Fault{lost, unsent, unsent, unsent}, "a0 a0 a0 dead", "1 1 1 2", 1},
+		{"grace", &grace, []upstreamtest.Fault{lost, ignored, ignored, ignored}, "a0 a0 a0 needs_login", "2 4 4 5", 1},
+		{"grace", &grace, []upstreamtest.Fault{lost, unsent, unsent, unsent}, "a0 a0 a0 needs_login", "1 1 1 2", 1},
 		// What may be spent is sent again when there is nothing left to lose.
 		{"strict", &strict, []upstreamtest.Fault{ignored}, "a0 a0 a0 a1", "1 1 1 2", 0},
-		{"strict", &strict, []upstreamtest.Fault{lost}, "a0 a0 a0 dead", "1 1 1 2", 1},
-		{"strict that kills families", &family, []upstreamtest.Fault{lost}, "a0 a0 a0 dead", "1 1 1 2", 1},
+		{"strict", &strict, []upstreamtest.Fault{lost}, "a0 a0 a0 needs_login", "1 1 1 2", 1},
+		{"strict that kills families", &family, []upstreamtest.Fault{lost}, "a0 a0 a0 needs_login", "1 1 1 2", 1},
 		// What was not sent is not spent.
 		{"strict", &strict, []upstreamtest.Fault{unsent}, "a1 a1 a1 a1", "1 1 1 1", 0},
 		{"strict", &strict, []upstreamtest.Fault{unsent, unsent}, "a0 a1 a1 a1", "0 1 1 1", 0},
@@ -72,11 +81,11 @@ func TestRefreshPolicies(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				up := endpoint(c.like)
-				w := newWorldWith(t, up, up.Credential(45*time.Second))
+				w := aged(t, up)
 				up.Next(c.faults...)
 				var got, requests []string
 				look := func() {
-					got = append(got, outcome(w.keeper().Fresh(t.Context(), w.tenant, w.live(t))))
+					got = append(got, w.settled(t, w.keeper()))
 					requests = append(requests, fmt.Sprint(up.Requests()))
 					if got := got[len(got)-1]; got == "a0" && up.Dead() {
 						t.Error("the old token was handed out, and the upstream has ended it for the sake of a spent one")
@@ -105,9 +114,9 @@ func TestRejectedTokenIsRenewedEvenIfTheRefreshTokenMayBeSpent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		up := endpoint(&strict)
-		w := newWorldWith(t, up, up.Credential(45*time.Second))
+		w := aged(t, up)
 		up.Next(upstreamtest.Ignored)
-		if got := outcome(w.keeper().Fresh(t.Context(), w.tenant, w.live(t))); got != "a0" {
+		if got := w.settled(t, w.keeper()); got != "a0" {
 			t.Fatal(got)
 		}
 		time.Sleep(2 * time.Second)
@@ -124,13 +133,15 @@ func TestTokenOfADeadProcessMayBeSpent(t *testing.T) {
 	for like, want := range map[*upstreamtest.Rotating]string{&strict: "a0 a1", &stable: "a1 a1"} {
 		synctest.Test(t, func(t *testing.T) {
 			up := endpoint(like)
-			w := newWorldWith(t, up, up.Credential(45*time.Second))
+			w := aged(t, up)
 			if _, err := w.grants.Lease(t.Context(), w.tenant, w.live(t), "crashed", nil); err != nil {
 				t.Fatal(err)
 			}
-			first := outcome(w.keeper().Fresh(t.Context(), w.tenant, w.live(t)))
+			_ = w.fresh(t, w.keeper())
+			time.Sleep(leaseTime + 5*time.Second)
+			first := w.fresh(t, w.keeper())
 			time.Sleep(time.Minute)
-			if got := first + " " + outcome(w.keeper().Fresh(t.Context(), w.tenant, w.live(t))); got != want {
+			if got := first + " " + w.fresh(t, w.keeper()); got != want {
 				t.Errorf("%+v: handed out %s, want %s", like.Rules, got, want)
 			}
 		})
@@ -206,28 +217,48 @@ func TestProcessesRenewAheadEachByItsOwnMeasure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leads := map[time.Duration]bool{}
 		for range 20 {
-			w := newWorld(t, time.Hour)
+			w := newWorldWith(t, &provider{canRefresh: true}, credential("old", time.Hour))
 			l, k := w.live(t), w.keeper()
-			lead := MinValidity + k.spread(l)
-			if lead != MinValidity+k.spread(l) || lead < MinValidity || lead >= MinValidity+maxSpread {
+			lead := k.lead(l)
+			if lead != k.lead(l) || lead <= longestLead*2/3 || lead > longestLead {
 				t.Errorf("ahead by %v", lead)
 			}
 			leads[lead] = true
 			time.Sleep(time.Hour - lead - time.Second)
-			if k.due(l) {
+			if k.due(l, need{}) {
 				t.Errorf("due before %v are left", lead)
 			}
 			time.Sleep(2 * time.Second)
-			if !k.due(l) {
+			if !k.due(l, need{}) {
 				t.Errorf("not due when less than %v is left", lead)
 			}
 		}
 		if len(leads) < 10 {
 			t.Errorf("%d measures among 20 processes", len(leads))
 		}
-		w := newWorld(t, 70*time.Second)
-		if got := w.keeper().spread(w.live(t)); got >= 7*time.Second {
-			t.Errorf("a token that lives for 70s is renewed ahead by %v more", got)
+	})
+}
+
+// A token that lives shortly is renewed in the last quarter of its life, and not
+// with every call.
+func TestLeadIsInProportionToTheLife(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, life := range []time.Duration{time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute} {
+			up := endpoint(&strict)
+			up.Life = life
+			w := newWorldWith(t, up, up.Credential(life))
+			k := w.keeper()
+			const lives, perLife = 5, 20
+			for range lives * perLife {
+				if got := w.fresh(t, k); got[0] != 'a' {
+					t.Fatal(got)
+				}
+				time.Sleep(life / perLife)
+			}
+			if n := up.Requests(); n < lives-1 || n > lives*4/3+1 {
+				t.Errorf("a token of %v: %d renewals in %d lives", life, n, lives)
+			}
 		}
 	})
 }

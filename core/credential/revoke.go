@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/go-chi/chi/v5/middleware"
+
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -30,7 +32,10 @@ func (k *Keeper) Revoke(ctx context.Context, t *tenant.Tenant, l *grant.Live) {
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeTime)
 	defer cancel()
 	if err := t.Provider.Revoke(bounded, l.Credential); err != nil {
-		failed.Reason = string(upstream.KindOf(err))
+		failed.Reason = reasonOf(upstream.KindOf(err), explain(l, err))
 		k.audit.Record(ctx, failed)
+		outcome := upstream.OutcomeOf(upstream.StepRevoke, err)
+		k.log.Write(level(outcome.Log), "the upstream credential was not revoked", []any{"tenant", t.Name, "kind", string(upstream.KindOf(err))},
+			"grant", l.ID, "error", failed.Reason, "request", middleware.GetReqID(ctx))
 	}
 }

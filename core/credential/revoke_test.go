@@ -40,7 +40,7 @@ func TestRevokeWaitsForTheUpstreamForAWhile(t *testing.T) {
 		if took := time.Since(began); took != revokeTime {
 			t.Errorf("it took %v, want %v", took, revokeTime)
 		}
-		if line := w.audit.String(); strings.Count(line, `"action":"upstream_revoke_failed"`) != 1 || !strings.Contains(line, `"reason":"unavailable"`) {
+		if line := w.audit.String(); strings.Count(line, `"action":"upstream_revoke_failed"`) != 1 || !strings.Contains(line, `"reason":"unavailable: no answer within the time limit"`) {
 			t.Errorf("audit: %s", line)
 		}
 	})
@@ -56,7 +56,7 @@ func TestRevokeAsksTheUpstreamOnceIfItCan(t *testing.T) {
 	}{
 		"it can":               {true, false, nil, "old", ""},
 		"it cannot":            {false, false, nil, "", ""},
-		"it fails":             {true, false, errors.New("r-old at x.go:1"), "old", "unavailable"},
+		"it fails":             {true, false, errors.New("r-old at x.go:1"), "old", "unavailable: [secret] at x.go:1"},
 		"nothing to revoke":    {true, true, nil, "", "unreadable"},
 		"nothing, and no need": {false, true, nil, "", ""},
 	} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ const (
 	maxKept       = 128 << 20
 	maxKeptTenant = maxKept / 2
 	maxKeptLogin  = maxKept / 8
+	// bodyTime is how long the sender of a body has for it, while the server
+	// reads.
+	bodyTime = 30 * time.Second
 )
 
 // bodies counts the bytes of the request bodies that are kept.
@@ -180,10 +184,12 @@ func (c *call) keep(b *bodies, caller string) error {
 		return nil
 	}
 	k := &kept{bodies: b, login: "login " + caller, tenant: "tenant " + c.tenant.Name, users: 1}
+	c.hurry(bodyTime)
 	whole, err := k.fill(r.Body, r.ContentLength)
+	c.hurry(0)
 	if err != nil {
 		k.leave()
-		return oauth.Errorf(oauth.InvalidRequest, "the body cannot be read to its end")
+		return cut(err)
 	}
 	if !whole {
 		c.large = len(k.b) > maxBody
@@ -195,6 +201,17 @@ func (c *call) keep(b *bodies, caller string) error {
 	c.body, c.whole = k, true
 	r.ContentLength, r.TransferEncoding = int64(len(k.b)), nil
 	return c.rewind(r)
+}
+
+// cut is the refusal of a body that did not come to its end.
+func cut(err error) error {
+	fault := oauth.Errorf(oauth.InvalidRequest, "the body ended early")
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		fault = oauth.Errorf(oauth.InvalidRequest, "the body took longer than %v", bodyTime)
+		fault.Status = http.StatusRequestTimeout
+	}
+	fault.Cause = err
+	return fault
 }
 
 // unread is a body with its beginning put back.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -16,6 +17,8 @@ type call struct {
 	backend string   // name of one of several, see tenant.BackendAt
 	to      *url.URL // its address
 	in      *http.Request
+	wire    *http.ResponseController
+	now     func() time.Time // of the network
 	pass
 	vouched http.Header // what the backend is told of the user
 	leave   func()      // makes room for another call; nil: never entered
@@ -31,6 +34,18 @@ type call struct {
 type callKey struct{}
 
 func callFrom(ctx context.Context) *call { return ctx.Value(callKey{}).(*call) }
+
+// hurry gives the sender of the body d for the rest of it, from now on; 0: as
+// long as it takes.
+func (c *call) hurry(d time.Duration) {
+	var deadline time.Time
+	if d > 0 {
+		deadline = c.now().Add(d)
+	}
+	if c.in.ContentLength != 0 && (d == 0 || !c.whole) {
+		_ = c.wire.SetReadDeadline(deadline) // writers without a connection, in tests, have none
+	}
+}
 
 // vouch fills in what the backend is told.
 func (c *call) vouch(g *gate) (err error) {

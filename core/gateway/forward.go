@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -30,7 +31,16 @@ func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 			if r.Context().Err() != nil {
 				panic(http.ErrAbortHandler) // the client went away; to return would be a 200 to whoever still listens
 			}
-			if !errors.Is(err, errReplace) {
+			switch {
+			case errors.Is(err, errReplace):
+			case errors.Is(err, errRefuses):
+				c := callFrom(r.Context())
+				g.gate.audit.Record(r.Context(), c.rejected(c.tenant, "backend"))
+				err = &oauth.Error{
+					Code: oauth.ServerError, Status: http.StatusBadGateway, Cause: err,
+					Description: "the MCP server behind this gateway refuses the upstream service's token; its operator has to mend it",
+				}
+			default:
 				err = &oauth.Error{
 					Code: oauth.TemporarilyUnavailable, Status: http.StatusBadGateway, Cause: err,
 					Description: "the MCP server behind this gateway does not answer",
@@ -78,7 +88,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 // modifyResponse keeps the backend from speaking for the gateway.
 func (g *Gateway) modifyResponse(res *http.Response) error {
 	c := callFrom(res.Request.Context())
-	location := res.Header.Get("Location")
+	location, wanted := res.Header.Get("Location"), oauth.ChallengedScopes(res.Header["Www-Authenticate"])
 	g.relay(res, c.tenant)
 	switch res.StatusCode {
 	case http.StatusSwitchingProtocols:
@@ -89,6 +99,9 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 		// Its address is not the client's to know, and would lead around the gate.
 		return fmt.Errorf("gateway: %s redirects to %s; that may be the right backend", c.to, location)
 	default:
+		if res.StatusCode == http.StatusForbidden {
+			stepUp(res, c, wanted)
+		}
 		g.watch(res, c)
 		g.track(res, c)
 	}
@@ -112,6 +125,28 @@ func (g *Gateway) challenge(res *http.Response, c *call) {
 	res.Header, res.Body, res.ContentLength = rec.header, io.NopCloser(&rec.body), int64(rec.body.Len())
 }
 
+// stepUp tells the client which scopes would be enough, where the backend said
+// so in a challenge of its own and the tenant offers one that was not granted
+// (RFC 6750 §3.1; MCP 2025-11-25, Scope Challenge Handling).
+func stepUp(res *http.Response, c *call, wanted []string) {
+	var granted []string
+	if !c.anonymous() {
+		granted = c.live.Record.Scopes
+	}
+	// What the client has is named too: it must not lose it by asking for this.
+	all := granted
+	for _, scope := range oauth.Intersect(wanted, c.tenant.Offered()) {
+		if !slices.Contains(all, scope) {
+			all = append(slices.Clip(all), scope)
+		}
+	}
+	if len(all) == len(granted) {
+		return
+	}
+	challenge := oauth.Challenge{ResourceMetadata: c.tenant.ResourceMetadata(c.backend), Scopes: all}
+	challenge.Set(res.Header, oauth.Errorf(oauth.InsufficientScope, "this needs more scope than was granted"))
+}
+
 // answer collects what challenge writes.
 type answer struct {
 	header http.Header
@@ -133,19 +168,31 @@ type retrier struct {
 // is still good, so the answer is no challenge.
 var errReplace = errors.New("gateway: replacing a rejected upstream token")
 
+// errRefuses says that the backend refuses a token that the upstream has just
+// issued, and its renewal: logging in again would not help.
+var errRefuses = errors.New("gateway: the backend answers 401 to a token that the upstream issued a moment ago; " +
+	"check which issuer, audience, scopes and header the backend expects, and the tenant's inject and scopes")
+
 func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	c := callFrom(r.Context())
 	r = r.WithContext(untraced{r.Context()})
 	res, err := rt.next.RoundTrip(r)
-	if err != nil || res.StatusCode != http.StatusUnauthorized || !c.whole || c.anonymous() {
+	if err != nil || res.StatusCode != http.StatusUnauthorized || c.anonymous() {
 		return res, err
 	}
+	fresh := rt.gate.keeper.JustObtained(c.live)
 	cred, err := rt.gate.keeper.Replace(r.Context(), c.tenant, c.live)
-	if errors.Is(err, credential.ErrDead) || errors.Is(err, credential.ErrRejectedAgain) || grant.ReasonOf(err) != "" {
+	switch {
+	case errors.Is(err, credential.ErrNeedsLogin), grant.ReasonOf(err) != "":
 		return res, nil // the backend's 401 is the answer then, see modifyResponse
+	case err == nil && !c.whole:
+		return res, nil // the body cannot be sent twice; the client's next try has the renewed token
 	}
 	_ = res.Body.Close()
-	if err != nil {
+	switch {
+	case errors.Is(err, credential.ErrRejectedAgain):
+		return nil, fmt.Errorf("%w: %s", errRefuses, c.to)
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", errReplace, err)
 	}
 	c.cred = cred
@@ -157,5 +204,10 @@ func (rt *retrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := c.rewind(again); err != nil {
 		return nil, err
 	}
-	return rt.next.RoundTrip(again)
+	res, err = rt.next.RoundTrip(again)
+	if err == nil && res.StatusCode == http.StatusUnauthorized && fresh {
+		_ = res.Body.Close()
+		return nil, fmt.Errorf("%w: %s", errRefuses, c.to)
+	}
+	return res, err
 }

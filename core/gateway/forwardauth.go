@@ -39,6 +39,7 @@ func (g *Gateway) ForwardAuth(w http.ResponseWriter, r *http.Request, t *tenant.
 	said, err := g.ask(r, t)
 	if err != nil {
 		no := refuse(err)
+		no.withRequest(middleware.GetReqID(r.Context()))
 		if no.fault != nil && no.fault.StatusCode() >= http.StatusInternalServerError {
 			g.log.Error("forward auth failed", "tenant", t.Name, "status", no.fault.StatusCode(), "error", err,
 				"request", middleware.GetReqID(r.Context()))
@@ -72,7 +73,7 @@ func (g *Gateway) ask(r *http.Request, t *tenant.Tenant) (http.Header, error) {
 		return nil, err
 	}
 	p, err := g.gate.decide(r.Context(), t, facts{
-		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: askedQuery(r), sender: r.RemoteAddr,
+		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: askedQuery(r), sender: r.RemoteAddr, handOut: true,
 		messages: func(string) ([]message, error) { return announced(r.Header, t), nil },
 	})
 	if err != nil {

@@ -32,6 +32,9 @@ type facts struct {
 	origin        []string // the header's values
 	query         string   // of the URL, as it was sent
 	sender        string   // address and port
+	// handOut says that the credential leaves the server: it has to be valid for
+	// a while.
+	handOut bool
 	// messages returns what the request asks for; caller is what limits count,
 	// see pass.caller. It is called once at most, and only where the tenant's
 	// policy depends on it. Nil or no messages: a request that is not a message,
@@ -100,7 +103,11 @@ func (g *gate) admit(ctx context.Context, t *tenant.Tenant, f facts) (*pass, err
 	if err := f.covered(t, p); err != nil {
 		return p, err
 	}
-	p.cred, err = g.keeper.Fresh(ctx, t, live)
+	if f.handOut {
+		p.cred, err = g.keeper.HandOut(ctx, t, live)
+	} else {
+		p.cred, err = g.keeper.Fresh(ctx, t, live)
+	}
 	return p, err
 }
 

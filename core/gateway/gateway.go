@@ -32,6 +32,7 @@ type Gateway struct {
 	relayed relayed
 	idle    idleStreams
 	bodies  *bodies
+	now     func() time.Time // of the network
 }
 
 // Config is what a Gateway is made of. All but Audit is required.
@@ -47,6 +48,7 @@ type Config struct {
 	// Calls is how often one login may call; the zero Rate is no limit.
 	Calls limit.Rate
 	Now   func() time.Time
+	Wall  func() time.Time // the network's clock, whatever Now says; nil: time.Now
 }
 
 // New returns a gateway.
@@ -58,7 +60,11 @@ func New(c Config) *Gateway {
 		},
 		log:     c.Log,
 		bodies:  newBodies(),
+		now:     c.Wall,
 		relayed: relayed{log: c.Log, seen: map[string]map[string]bool{}},
+	}
+	if g.now == nil {
+		g.now = time.Now
 	}
 	g.forward = g.newForwarder(&retrier{next: c.Transport, gate: g.gate})
 	return g
@@ -80,10 +86,13 @@ func (g *Gateway) Routes() []tenant.Route {
 }
 
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
-	c := &call{tenant: t, in: r, backend: chi.URLParam(r, "backend")}
+	c := &call{tenant: t, in: r, backend: chi.URLParam(r, "backend"), wire: http.NewResponseController(w), now: g.now}
 	if c.to = t.BackendAt(c.backend); c.to == nil {
 		return oauth.NotFound("no MCP server is at this address")
 	}
+	// The server has given the sender of a body a deadline. It does not run while
+	// this server waits for others; call.keep sets its own.
+	c.hurry(0)
 	if err := upgrade(r.Header); err != nil {
 		g.refuse(w, c, err)
 		return nil
@@ -97,14 +106,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		g.refuse(w, c, err)
 		return nil
 	}
-	client := http.NewResponseController(w)
-	// The server gives every sender of a body a deadline. Who was let in may take
-	// as long as the backend bears it.
-	_ = client.SetReadDeadline(time.Time{})
 	if !c.whole {
 		// A backend may answer before it has read everything; net/http would keep
 		// the answer back until a client that still sends has sent more.
-		_ = client.EnableFullDuplex()
+		_ = c.wire.EnableFullDuplex()
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -151,7 +156,9 @@ func (g *Gateway) admit(c *call) error {
 // refuse answers what is not passed on. This, and not the server, is where it
 // is written and logged: MCP clients need another form than the other routes'.
 func (g *Gateway) refuse(w http.ResponseWriter, c *call, err error) {
+	c.hurry(bodyTime) // net/http reads what is left of a body after the answer
 	no := refuse(err)
+	no.withRequest(middleware.GetReqID(c.in.Context()))
 	if no.fault == nil && c.in.Method != http.MethodPost && len(c.tenant.Anonymous) > 0 {
 		no = withoutToken()
 		w.Header().Set("Allow", http.MethodPost)

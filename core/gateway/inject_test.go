@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport/sallyport/core/assertion"
 	"github.com/sallyport/sallyport/core/coretest"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
@@ -215,9 +216,10 @@ func TestSeveralBackendsBehindOneLogin(t *testing.T) {
 	}
 }
 
-// A backend that answers 401 to everything must not make us renew the
-// credential with every call: upstreams count that.
-func TestBackendThatAlwaysRejectsDoesNotRenewInALoop(t *testing.T) {
+// A backend that answers 401 to everything must neither make the server renew
+// the credential with every call, because upstreams count that, nor send users
+// into a loop of logins: what it refuses was issued a moment ago.
+func TestBackendThatRefusesEverythingIsTheOperators(t *testing.T) {
 	t.Parallel()
 	s := coretest.New(t)
 	token := s.Login(t, s.Browser(), "ada").Access
@@ -227,8 +229,9 @@ func TestBackendThatAlwaysRejectsDoesNotRenewInALoop(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	})
 	for range 5 {
-		if a := s.Call(t, "music", token); a.Status != http.StatusUnauthorized || !strings.Contains(a.Header.Get("WWW-Authenticate"), "invalid_token") {
-			t.Fatalf("%d %v", a.Status, a.Header)
+		a := s.Call(t, "music", token)
+		if a.Status != http.StatusBadGateway || a.Header.Get("WWW-Authenticate") != "" || !strings.Contains(a.Body, "(request id "+a.Header.Get("X-Request-Id")+")") {
+			t.Fatalf("%d %v %s", a.Status, a.Header, a.Body)
 		}
 	}
 	if s.Fake.Refreshes() != 1 || calls != 6 {
@@ -237,8 +240,74 @@ func TestBackendThatAlwaysRejectsDoesNotRenewInALoop(t *testing.T) {
 	if n := strings.Count(s.Audit(), `"action":"access_rejected","tenant":"music"`); n != 5 || !strings.Contains(s.Audit(), `"reason":"backend"`) {
 		t.Errorf("%d audit lines:\n%s", n, s.Audit())
 	}
+	if text := s.Log(); !strings.Contains(text, "[ERROR] call failed: tenant=music status=502") || !strings.Contains(text, s.Backend.URL) {
+		t.Errorf("the log does not name the backend:\n%s", text)
+	}
 	s.Advance(2 * time.Minute)
-	if s.Call(t, "music", token); s.Fake.Refreshes() != 2 {
-		t.Errorf("%d renewals after a while", s.Fake.Refreshes())
+	if a := s.Call(t, "music", token); a.Status != http.StatusUnauthorized || s.Fake.Refreshes() != 2 {
+		t.Errorf("after a while the token may have ended: %d, %d renewals", a.Status, s.Fake.Refreshes())
+	}
+}
+
+// A user whose token the backend refuses, and that cannot be renewed, logs in
+// once more and not for ever.
+func TestRefusedTokenWithoutARefreshTokenAsksForOneLogin(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, func(_ *core.Config, tenants []*tenant.Tenant, f *upstreamtest.Fake) {
+		tenants[0].Provider = unrenewable{upstreamtest.Provider{Fake: f}}
+	})
+	user := s.Browser()
+	old := s.Login(t, user, "ada")
+	handle(s, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	s.Advance(time.Hour)
+	if a := s.Call(t, "music", old.Access); a.Status != http.StatusUnauthorized {
+		t.Errorf("a token of an hour ago: %d %s", a.Status, a.Body)
+	}
+	if a := s.Call(t, "music", s.Login(t, user, "ada").Access); a.Status != http.StatusBadGateway {
+		t.Errorf("one of a new login: %d %s", a.Status, a.Body)
+	}
+}
+
+// unrenewable is an upstream without refresh tokens.
+type unrenewable struct{ upstreamtest.Provider }
+
+func (u unrenewable) Describe() upstream.Description {
+	d := u.Provider.Describe()
+	d.CanRefresh = false
+	return d
+}
+
+// A backend's own challenge for more scope becomes the gateway's, with what the
+// tenant offers of it.
+func TestBackendAsksForMoreScope(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ sent, scope string }{
+		"one that is offered":     {`Bearer realm="b", error="insufficient_scope", scope="write"`, `scope="read write"`},
+		"one that is not offered": {`Bearer error="insufficient_scope", scope="admin"`, ""},
+		"some of them":            {`Bearer scope="admin write"`, `scope="read write"`},
+		"what was granted":        {`Bearer error="insufficient_scope", scope="read"`, ""},
+		"another error":           {`Bearer error="invalid_token", scope="write"`, ""},
+		"none":                    {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := coretest.New(t, func(_ *core.Config, _ []*tenant.Tenant, f *upstreamtest.Fake) { f.Grants = []string{"read"} })
+			token := s.Login(t, s.Browser(), "ada").Access
+			handle(s, func(w http.ResponseWriter, _ *http.Request) {
+				if c.sent != "" {
+					w.Header().Set("WWW-Authenticate", c.sent)
+				}
+				http.Error(w, "more scope", http.StatusForbidden)
+			})
+			a := s.Call(t, "music", token)
+			challenge := a.Header.Get("WWW-Authenticate")
+			if a.Status != http.StatusForbidden || !strings.Contains(a.Body, "more scope") || (challenge != "") != (c.scope != "") {
+				t.Errorf("%d %q %s", a.Status, challenge, a.Body)
+			}
+			document := s.URL + "/.well-known/oauth-protected-resource/music/mcp"
+			if c.scope != "" && (!strings.HasPrefix(challenge, `Bearer resource_metadata="`+document+`", `+c.scope+`, error="insufficient_scope"`) || strings.Contains(challenge, "realm")) {
+				t.Errorf("challenge %q", challenge)
+			}
+		})
 	}
 }

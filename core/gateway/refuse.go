@@ -13,7 +13,7 @@ import (
 	"github.com/sallyport/sallyport/core/upstream"
 )
 
-// refusal is the gate's no.
+// refusal is the gate's answer to a request that does not go on.
 type refusal struct {
 	fault   *oauth.Error // nil: no credentials were sent, the start of every login
 	scopes  []string     // for the challenge; nil: what the tenant offers
@@ -39,16 +39,24 @@ func refuse(err error) *refusal {
 	if errors.Is(err, errNoToken) || errors.Is(err, oauth.ErrNoBearer) {
 		return &refusal{}
 	}
-	reason := string(grant.ReasonOf(err))
-	if errors.Is(err, credential.ErrDead) {
-		reason = "upstream_dead"
+	reason := grant.ReasonOf(err)
+	if errors.Is(err, credential.ErrNeedsLogin) || reason == grant.LoginRequired {
+		return &refusal{reason: string(grant.LoginRequired), fault: upstream.ToOAuth(upstream.StepCall, loginRequired(err))}
 	}
 	if reason != "" {
-		return &refusal{reason: reason, fault: &oauth.Error{
+		return &refusal{reason: string(reason), fault: &oauth.Error{
 			Code: oauth.InvalidToken, Description: "the access token is invalid or expired", Cause: err,
 		}}
 	}
 	return &refusal{fault: wire(err)}
+}
+
+// loginRequired is err, of the kind that says so.
+func loginRequired(err error) error {
+	if _, ok := errors.AsType[*upstream.Error](err); ok {
+		return err
+	}
+	return &upstream.Error{Kind: upstream.InvalidGrant, Err: err}
 }
 
 // wire is what a client is told of trouble that is not its token's.
@@ -57,9 +65,18 @@ func wire(err error) *oauth.Error {
 		return fault
 	}
 	if _, ok := errors.AsType[*upstream.Error](err); ok {
-		return upstream.ToOAuth(err)
+		return upstream.ToOAuth(upstream.StepCall, err)
 	}
 	return oauth.Unavailable(err)
+}
+
+// withRequest adds the request's id to what only the operator can mend, so that
+// a user has something to hand on.
+func (r *refusal) withRequest(id string) {
+	if r.fault == nil || r.fault.Code != oauth.ServerError || id == "" {
+		return
+	}
+	r.fault = r.fault.WithRequest(id)
 }
 
 // why is the reason for the audit log.

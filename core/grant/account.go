@@ -31,6 +31,8 @@ type listed struct {
 	// may be missing because it is not there yet; one that is stored later
 	// cannot be redeemed.
 	Code int64 `json:"code"`
+	// NeedsLogin says that the next login looks at the grant: it may replace it.
+	NeedsLogin bool `json:"needs_login,omitempty"`
 }
 
 const (
@@ -53,10 +55,12 @@ type Summary struct {
 	Created     time.Time
 	LastUsed    time.Time // code redeemed or token refreshed
 	Expires     time.Time
+	LoginReason *LoginReason // not nil where State is NeedsLogin
 }
 
-// enroll adds a grant that is about to be stored to its account's index.
-func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, subject, id string, codeEnds time.Time) error {
+// enroll adds a grant that is about to be stored to its account's index, and
+// returns the index.
+func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, subject, id string, codeEnds time.Time) (account, error) {
 	at, partial := shortHash(subject), false
 	add := func(a *account) (time.Duration, error) {
 		if len(a.Grants) >= maxListed {
@@ -68,16 +72,15 @@ func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, subject, id string
 		a.Partial = a.Partial || partial
 		return accountLife, nil
 	}
-	_, err := s.accounts.Upsert(ctx, t.Name, at, add)
+	a, err := s.accounts.Upsert(ctx, t.Name, at, add)
 	if !errors.Is(err, store.ErrUnreadable) {
-		return err
+		return a, err
 	}
 	partial = true // it was sealed with a key that is gone
 	if err := s.accounts.Delete(ctx, t.Name, at); err != nil {
-		return err
+		return a, err
 	}
-	_, err = s.accounts.Upsert(ctx, t.Name, at, add)
-	return err
+	return s.accounts.Upsert(ctx, t.Name, at, add)
 }
 
 // makeRoom takes the ids of ended grants out of a full index, and the oldest
@@ -196,5 +199,6 @@ func (r *Record) summary(id string) Summary {
 	return Summary{
 		ID: id, State: r.State, ClientHash: r.ClientHash, ClientName: r.ClientName, RedirectURI: r.RedirectURI,
 		Scopes: r.Scopes, Created: r.Created, LastUsed: r.LastUsed, Expires: r.Expires,
+		LoginReason: r.LoginReason,
 	}
 }

@@ -53,6 +53,9 @@ func (s *Store) live(t *tenant.Tenant, tok token, rec Record) (*Live, error) {
 // the dead one was about without keeping an answer is noted as lost.
 func (s *Store) Lease(ctx context.Context, t *tenant.Tenant, l *Live, holder string, dead *Lease) (*Live, error) {
 	return s.change(ctx, t, l, func(r *Record) error {
+		if r.State == NeedsLogin {
+			return refuse(LoginRequired)
+		}
 		if r.Lease != nil && r.Lease.Holder != holder && (dead == nil || *r.Lease != *dead) {
 			return &LeasedError{*r.Lease}
 		}
@@ -128,14 +131,6 @@ func (s *Store) Release(ctx context.Context, t *tenant.Tenant, l *Live, holder s
 		}
 		return nil
 	}))
-	return err
-}
-
-// End deletes the grant whose credential the holder of the lease found dead.
-// Without the lease it fails with ErrLeaseLost: whoever took over may have
-// renewed the credential.
-func (s *Store) End(ctx context.Context, t *tenant.Tenant, l *Live, holder string) error {
-	_, err := s.change(ctx, t, l, held(holder, func(*Record) error { return store.Delete }))
 	return err
 }
 

@@ -7,10 +7,13 @@
 //
 //	            redeem                  refresh (current generation)
 //	pending ──────────────► active ◄─────────────┐
-//	   │                      │ └────────────────┘
-//	   │ code again,          │ refresh token older than the last but one,
-//	   ▼ expiry               ▼ code again, revocation, dead upstream, expiry
-//	 gone                   gone
+//	   │                    │ │ └────────────────┘
+//	   │                    │ │ the upstream refuses to renew
+//	   │                    │ └───────────────► needs_login
+//	   │ code again,        │ old refresh token,  │ the next login of this account
+//	   ▼ expiry             ▼ code again,         ▼ with this client,
+//	 gone                 gone revocation,      gone revocation, expiry
+//	                           expiry
 package grant
 
 import (
@@ -31,6 +34,11 @@ type State string
 const (
 	Pending State = "pending" // the code is issued and not redeemed
 	Active  State = "active"
+	// NeedsLogin: the upstream refuses to renew the credential and only a new
+	// login mends it. The tokens are refused; the record stays, with the reason,
+	// for the user and the operator to see. A binary that does not know the state
+	// refuses the tokens as those of a grant that is not active.
+	NeedsLogin State = "needs_login"
 )
 
 // Record is the grant as it is stored, inside the envelope that any server key
@@ -57,8 +65,10 @@ type Record struct {
 	Lease      *Lease    `json:"lease,omitempty"`   // who is renewing the credential
 	Setback    *Setback  `json:"setback,omitempty"` // what came of renewals that failed
 	Renewed    time.Time `json:"renewed"`           // when the upstream issued the credential
-	Credential []byte    `json:"-"`                 // sealed upstream.Credential
-	Journal    []byte    `json:"-"`                 // sealed answers of an unfinished renewal
+	// LoginReason says why the state is NeedsLogin, and is nil in every other.
+	LoginReason *LoginReason `json:"login_reason,omitempty"`
+	Credential  []byte       `json:"-"` // sealed upstream.Credential
+	Journal     []byte       `json:"-"` // sealed answers of an unfinished renewal
 }
 
 // ends is when the grant is over at its tenant as it is now: an absolute
@@ -102,6 +112,7 @@ const (
 	Expired       Reason = "expired"        // the token's own time is over
 	Gone          Reason = "gone"           // the grant ended
 	NotActive     Reason = "not_active"     // a token of a grant whose code was never redeemed
+	LoginRequired Reason = "needs_login"    // the upstream refuses to renew: only a new login mends it
 	CodeReuse     Reason = "code_reuse"     // the code was redeemed before: the grant is deleted
 	RefreshReuse  Reason = "refresh_reuse"  // an old refresh token came back: the grant is deleted
 	WrongClient   Reason = "wrong_client"   // issued to another client

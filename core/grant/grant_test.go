@@ -9,6 +9,7 @@ import (
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 func TestRefusedRedeemBurnsNothing(t *testing.T) {
@@ -287,7 +288,7 @@ func TestLeaseHasOneHolder(t *testing.T) {
 	for name, f := range map[string]func() error{
 		"renew": func() error { _, err := h.Renew(t.Context(), h.t, live, "a", live.Credential); return err },
 		"keep":  func() error { return h.KeepJournal(t.Context(), h.t, live, "a", []byte("x")) },
-		"end":   func() error { return h.End(t.Context(), h.t, live, "a") },
+		"stop":  func() error { return h.RequireLogin(t.Context(), h.t, live, "a", upstream.InvalidGrant, "") },
 		"free":  func() error { return h.Release(t.Context(), h.t, live, "a", nil) },
 		"beat":  func() error { return h.Beat(t.Context(), h.t, live, "a") },
 	} {
@@ -295,10 +296,10 @@ func TestLeaseHasOneHolder(t *testing.T) {
 			t.Errorf("%s by the one who lost the lease: %v", name, err)
 		}
 	}
-	if err := h.End(t.Context(), h.t, live, "b"); err != nil {
-		t.Errorf("end: %v", err)
+	if err := h.RequireLogin(t.Context(), h.t, live, "b", upstream.InvalidGrant, ""); err != nil {
+		t.Errorf("stop: %v", err)
 	}
-	if _, err := h.Verify(t.Context(), h.t, tokens.Access); ReasonOf(err) != Gone {
-		t.Errorf("after the end: %v", err)
+	if _, err := h.Verify(t.Context(), h.t, tokens.Access); ReasonOf(err) != LoginRequired {
+		t.Errorf("after that: %v", err)
 	}
 }

@@ -68,7 +68,7 @@ func wantSeen(t *testing.T, seed uint64, seen map[string]int) {
 		"refresh ok", "refresh gone", "refresh expired", "refresh refresh_reuse", "refresh wrong_client", "refresh failed",
 		"verify ok", "verify gone", "verify expired", "verify failed", "verify remembered", "revoke ok", "revoke gone", "revoke wrong_client",
 		"revoke failed", "end ok", "end gone", "user ok", "user gone", "lease ok", "lease leased", "lease gone", "lease failed", "keep ok", "keep lost",
-		"renew ok", "renew lost", "renew failed", "free ok", "dead ok", "dead lost", "beat ok", "died",
+		"renew ok", "renew lost", "renew failed", "free ok", "stop ok", "stop lost", "verify needs_login", "refresh needs_login", "beat ok", "died",
 	} {
 		if seen[what] == 0 {
 			t.Errorf("seed %d: nothing came to %q: %v", seed, what, seen)
@@ -106,7 +106,7 @@ func (w *world) story() {
 	w.begin()
 	epilogue := 8 // steps after the end
 	for range 120 {
-		if w.model.state == "" {
+		if w.model.state == "" || w.model.state == NeedsLogin {
 			epilogue--
 		}
 		if epilogue == 0 || w.t.Failed() {
@@ -395,7 +395,9 @@ func (w *world) renewal(a *actor) {
 	case n < 11:
 		step("beat", holds(holder, beats), func(s *Store) error { return s.Beat(ctx, t, live, holder) })
 	default:
-		step("dead", holds(holder, deletes), func(s *Store) error { return s.End(ctx, t, live, holder) })
+		step("stop", holds(holder, stops), func(s *Store) error {
+			return s.RequireLogin(ctx, t, live, holder, upstream.InvalidGrant, "used before")
+		})
 	}
 }
 

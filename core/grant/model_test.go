@@ -64,7 +64,7 @@ func (w *world) redeems(client string, began time.Time) decision {
 		switch {
 		case client != clientID:
 			return "wrong_client", nil
-		case m.state == Active:
+		case m.state == Active, m.state == NeedsLogin:
 			return "code_reuse", gone
 		case !began.Before(w.codeEnds):
 			return "expired", nil
@@ -81,6 +81,8 @@ func refreshes(p pair, client string) decision {
 		switch {
 		case client != clientID:
 			return "wrong_client", nil
+		case m.state == NeedsLogin:
+			return "needs_login", nil
 		case m.state != Active:
 			return "not_active", nil
 		case m.over(at):
@@ -101,6 +103,8 @@ func refreshes(p pair, client string) decision {
 func verifies() decision {
 	return there(func(m model, at time.Time) (string, *model) {
 		switch {
+		case m.state == NeedsLogin:
+			return "needs_login", nil
 		case m.state != Active:
 			return "not_active", nil
 		case m.over(at):
@@ -130,6 +134,9 @@ func endsOne() decision {
 // leases claims the lease; dead is the one that was watched standing still.
 func leases(holder string, dead *Lease) decision {
 	return leased(func(m model, at time.Time) (string, *model) {
+		if m.state == NeedsLogin {
+			return "needs_login", nil
+		}
 		if m.lease.Holder != "" && m.lease.Holder != holder && (dead == nil || m.lease != *dead) {
 			return "leased", nil
 		}
@@ -160,7 +167,12 @@ func leased(d decision) decision {
 func journals(m model) *model { m.journal = true; return &m }
 func frees(m model) *model    { m.lease = Lease{}; return &m }
 func beats(m model) *model    { m.lease.Beat++; return &m }
-func deletes(model) *model    { return gone }
+
+// stops is what the upstream's refusal to renew makes of a grant.
+func stops(m model) *model {
+	m.state, m.lease, m.journal = NeedsLogin, Lease{}, false
+	return &m
+}
 
 func renews(version int) func(m model) *model {
 	return func(m model) *model {

@@ -59,7 +59,8 @@ func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code strin
 	}
 	// In this order: a crash in between leaves an id without a grant in the
 	// index, and never a grant that its user cannot see.
-	if err := s.enroll(ctx, t, n.Credential.Account.ID, tok.id(), tok.expires); err != nil {
+	index, err := s.enroll(ctx, t, n.Credential.Account.ID, tok.id(), tok.expires)
+	if err != nil {
 		return "", err
 	}
 	err = s.records.Create(ctx, t.Name, tok.id(), Record{
@@ -72,6 +73,7 @@ func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code strin
 	if err != nil {
 		return "", err
 	}
+	s.supersede(ctx, t, index, n.Credential.Account.ID, HashClient(n.ClientID))
 	return s.mint(Code, t.Name, tok), nil
 }
 
@@ -149,6 +151,8 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 		switch {
 		case r.ClientHash != HashClient(p.ClientID):
 			return 0, refuse(WrongClient)
+		case r.State == NeedsLogin:
+			return 0, refuse(LoginRequired)
 		case r.State != Active:
 			return 0, refuse(NotActive)
 		case s.over(r, t):

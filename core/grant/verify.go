@@ -63,7 +63,10 @@ func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string
 // the store's. The token that l was verified with may have expired.
 func (s *Store) Stands(ctx context.Context, t *tenant.Tenant, l *Live) error {
 	return s.look(ctx, t, l.ID, func(version *store.Version[Record]) error {
-		if s.over(&version.Value, t) {
+		switch {
+		case version.Value.State == NeedsLogin:
+			return refuse(LoginRequired)
+		case s.over(&version.Value, t):
 			return refuse(Gone)
 		}
 		return nil
@@ -91,6 +94,8 @@ func (s *Store) look(ctx context.Context, t *tenant.Tenant, id string, f func(*s
 // verify holds a record to an access token that is open.
 func (s *Store) verify(t *tenant.Tenant, tok token, rec *Record) (*Live, error) {
 	switch {
+	case rec.State == NeedsLogin:
+		return nil, refuse(LoginRequired)
 	case rec.State != Active:
 		return nil, refuse(NotActive)
 	case s.over(rec, t):

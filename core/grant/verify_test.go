@@ -1,7 +1,6 @@
 package grant
 
 import (
-	"errors"
 	"testing"
 	"time"
 )
@@ -117,10 +116,6 @@ func TestWhatThisProcessChangesIsSeenAtOnce(t *testing.T) {
 		"client": func(h *harness, _ *Tokens) error {
 			_, err := h.DeleteClient(t.Context(), h.t.Name, clientID)
 			return err
-		},
-		"dead upstream": func(h *harness, k *Tokens) error {
-			l, err := h.Lease(t.Context(), h.t, h.mustVerify(t, k.Access), "me", nil)
-			return errors.Join(err, h.End(t.Context(), h.t, l, "me"))
 		},
 	} {
 		h := newHarness(t)

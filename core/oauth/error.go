@@ -49,11 +49,19 @@ func NotFound(what string) *Error {
 	return &Error{Code: "not_found", Status: http.StatusNotFound, Description: what}
 }
 
+// WithRequest returns e with the request's id in its description, for a fault
+// that a user has to hand on to the operator.
+func (e *Error) WithRequest(id string) *Error {
+	named := *e
+	named.Description = strings.TrimSuffix(e.Description, ".") + " (request id " + id + ")"
+	return &named
+}
+
 // Error is for the log.
 func (e *Error) Error() string {
 	s := string(e.Code) + ": " + e.Description
 	if e.Cause != nil {
-		s += ": " + e.Cause.Error()
+		s = strings.TrimSuffix(s, ".") + ": " + e.Cause.Error()
 	}
 	return s
 }

@@ -45,6 +45,7 @@ type Connection struct {
 	Scopes                     []Scope
 	Created, LastUsed, Expires time.Time
 	Pending                    bool // allowed, and not collected by the application yet
+	NeedsLogin                 bool // the upstream ended it; the application has to ask the user again
 }
 
 // Notice is the outcome of what the user did before the page was shown. It

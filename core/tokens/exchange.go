@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
@@ -29,12 +28,9 @@ func (e *Endpoint) swap(ctx context.Context, t *tenant.Tenant, _ caller, p oauth
 	if err != nil {
 		return nil, err
 	}
-	cred, err := e.Keeper.Fresh(ctx, t, live)
-	if _, ok := errors.AsType[*upstream.Error](err); ok {
-		return nil, upstream.ToOAuth(err)
-	}
-	if errors.Is(err, credential.ErrDead) {
-		return nil, &oauth.Error{Code: oauth.InvalidRequest, Description: "the upstream service ended the authorization behind the subject_token", Cause: err}
+	cred, err := e.Keeper.HandOut(ctx, t, live)
+	if _, ok := errors.AsType[*upstream.Error](err); ok { // credential.ErrNeedsLogin too
+		return nil, upstream.ToOAuth(upstream.StepExchange, err)
 	}
 	if err != nil {
 		return nil, err

@@ -1,8 +1,9 @@
 package upstream
 
 import (
+	"context"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 )
 
@@ -30,22 +31,47 @@ type Error struct {
 	// Lost says that the upstream may have acted on a request, above all spent a
 	// refresh token, and that what it answered is not known.
 	Lost bool
-	Err  error // the cause, if there is one in Go
+	// Suspect says what an answer that refuses a renewal may be about; empty
+	// where the kind says all there is to know.
+	Suspect Suspect
+	Err     error // the cause, if there is one in Go
 }
 
+// Suspect is what an upstream's refusal may be about: it does not say whether
+// the refresh token or our registration is at fault. Package credential decides
+// by what became of other renewals.
+type Suspect string
+
+// The suspects.
+const (
+	// SuspectEither: invalid_request, unauthorized_client, or a 4xx without an
+	// OAuth error. Upstreams in use answer so to a refresh token that has ended.
+	SuspectEither Suspect = "either"
+	// SuspectClient: invalid_client, or status 401. It says that our client id or
+	// secret is wrong (RFC 6749 §5.2), and takes more to be believed of a token.
+	SuspectClient Suspect = "client"
+)
+
 // Error is for the log.
-func (e *Error) Error() string {
-	s := "upstream: " + string(e.Kind)
-	if e.Message != "" {
-		s += ": " + e.Message
+func (e *Error) Error() string { return "upstream: " + string(e.Kind) + ": " + e.Why() }
+
+// Why is the failure without its kind, in one line: what the provider and the
+// upstream say, or else what the user is told.
+func (e *Error) Why() string {
+	s := e.Detail
+	if s == "" && e.Err == nil {
+		s = e.Message
 	}
-	if e.Detail != "" {
-		s += " (" + e.Detail + ")"
+	if e.Err == nil {
+		return s
 	}
-	if e.Err != nil {
-		s += fmt.Sprintf(": %v", e.Err)
+	if s != "" {
+		s += ": "
 	}
-	return s
+	if errors.Is(e.Err, context.DeadlineExceeded) && !strings.Contains(e.Err.Error(), ": ") {
+		return s + "no answer within the time limit"
+	}
+	return s + e.Err.Error()
 }
 
 // Unwrap returns the cause.

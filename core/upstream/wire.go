@@ -2,41 +2,49 @@ package upstream
 
 import (
 	"errors"
+	"net/http"
+	"time"
 
 	"github.com/sallyport/sallyport/core/oauth"
 )
 
-// ToOAuth turns a failed conversation into what an OAuth client is told. The
-// upstream's own words stay in the log unless the provider meant them for the
-// user.
-func ToOAuth(err error) *oauth.Error {
+// laterTime is how long a client is told to wait where the upstream did not
+// say.
+const laterTime = 5 * time.Second
+
+// ToOAuth turns a conversation that failed at a step into what an OAuth client
+// is told, by the table of Rules. The upstream's own words stay in the log
+// unless the provider meant them for the user.
+func ToOAuth(step Step, err error) *oauth.Error {
 	if fault, ok := errors.AsType[*oauth.Error](err); ok {
 		return fault
 	}
-	var e *Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
 		e = &Error{Kind: Unavailable, Err: err}
 	}
-	say := func(code oauth.Code, text string) *oauth.Error {
-		if e.Message != "" {
-			text = e.Message
-		}
-		return &oauth.Error{Code: code, Description: text, RetryAfter: e.RetryAfter, Cause: err}
+	o := OutcomeOf(step, e)
+	fault := &oauth.Error{Code: o.Code, Description: o.User, RetryAfter: e.RetryAfter, Cause: reason{e.Why(), err}}
+	if e.Message != "" {
+		fault.Description = e.Message
 	}
-	switch e.Kind {
-	case AccessDenied:
-		return say(oauth.AccessDenied, "the user denied the request at the upstream service")
-	case InvalidScope:
-		return say(oauth.InvalidScope, "the upstream service refuses the scopes")
-	case InvalidGrant, InteractionRequired:
-		return say(oauth.AccessDenied, "the upstream login did not succeed; start again")
-	case RateLimited, Unavailable:
-		f := say(oauth.TemporarilyUnavailable, "the upstream service does not answer as it should; try again shortly")
-		f.Status = 503
-		return f
-	default:
-		f := say(oauth.ServerError, "the connection to the upstream service is not set up correctly; the operator has been told")
-		f.Status = 502
-		return f
+	if o.Status >= http.StatusBadRequest {
+		fault.Status = o.Status
 	}
+	if fault.RetryAfter == 0 && o.Mends == ByTime {
+		fault.RetryAfter = laterTime
+	}
+	return fault
 }
+
+// reason is the cause of an oauth.Error, which tells kind and message itself.
+type reason struct {
+	why string
+	err error
+}
+
+// Error is for the log.
+func (r reason) Error() string { return r.why }
+
+// Unwrap returns the error of the conversation.
+func (r reason) Unwrap() error { return r.err }

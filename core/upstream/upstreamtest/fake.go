@@ -20,7 +20,7 @@ import (
 // ready; set the fields before it is used.
 type Fake struct {
 	Login       string           // URL that Authorize sends the browser to; it adds state and code_challenge
-	Life        time.Duration    // of access tokens; 0: they do not expire
+	Life        time.Duration    // of access tokens; 0: they do not expire; negative: they have ended
 	Now         func() time.Time // nil: time.Now
 	Scopes      []string         // offered by default; nil: read, write
 	Grants      []string         // granted whatever is asked for; nil: that
@@ -142,7 +142,7 @@ func (f *Fake) issue(user string, generation int, scopes []string) *upstream.Cre
 	if account, ok := f.Accounts[user]; ok {
 		cred.Account = account
 	}
-	if f.Life > 0 {
+	if f.Life != 0 {
 		cred.ExpiresAt = now().Add(f.Life)
 	}
 	return cred

@@ -1,0 +1,46 @@
+package oplog
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+func TestSuppressedLinesAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := New(hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info}))
+		for range maxLines + 15 {
+			l.Write(hclog.Warn, "login failed", []any{"tenant", "music"}, "error", "x")
+		}
+		l.Write(hclog.Warn, "login failed", []any{"tenant", "octo"}, "error", "y")
+		if n := strings.Count(out.String(), "tenant=music error=x"); n != maxLines {
+			t.Errorf("%d lines of the flood, want %d", n, maxLines)
+		}
+		if n := strings.Count(out.String(), "tenant=octo error=y"); n != 1 {
+			t.Errorf("%d lines of the other tenant, want 1", n)
+		}
+		time.Sleep(window + time.Second)
+		synctest.Wait()
+		if n := strings.Count(out.String(), "suppressed="); n != 1 || !strings.Contains(out.String(), "[WARN]  login failed: tenant=music suppressed=15") {
+			t.Errorf("the count of what was left out:\n%s", out.String())
+		}
+		out.Reset()
+		l.Write(hclog.Warn, "login failed", []any{"tenant", "music"}, "error", "z")
+		if !strings.Contains(out.String(), "error=z") {
+			t.Error("the next window writes nothing")
+		}
+		time.Sleep(2 * window)
+	})
+}
+
+func TestNilLogWritesNothing(t *testing.T) {
+	t.Parallel()
+	var l *Log
+	l.Write(hclog.Warn, "login failed", nil)
+}
