@@ -18,7 +18,7 @@ import (
 // The tags are part of the shape: koanf is the key; default is what counts
 // when the key is absent; required says that there is no default; oneof lists
 // the words allowed; min and max bound a duration; example is for the
-// reference.
+// reference; reload says that a change counts without a restart.
 type Config struct {
 	Server Server `koanf:"server"`
 	Log    Log    `koanf:"log"`
@@ -54,7 +54,7 @@ type Config struct {
 	// The tenants by name. A name is 1 to 63 lower-case letters, digits, `.`,
 	// `_` and `-`, and starts with a letter or digit. It is part of every
 	// stored record: a tenant under a new name is a new tenant.
-	Tenants map[string]Tenant `koanf:"tenants"`
+	Tenants map[string]Tenant `koanf:"tenants" reload:"yes"`
 }
 
 // Server says where Sallyport listens and what it is called from outside.
@@ -77,6 +77,13 @@ type Server struct {
 	// SIGINT skips it, and a second signal ends the process at once.
 	DrainDelay time.Duration `koanf:"drain_delay" default:"10s" min:"0s" max:"10m"`
 
+	// More names by which the operator's listener may be asked, in the Host
+	// header. IP addresses, names without a dot, `*.internal`, `*.svc`,
+	// `*.cluster.local` and the host of operator_listen need no entry. Every other
+	// name is refused, because the owner of a public name can have any browser ask
+	// this machine by it. Forward auth takes every host.
+	OperatorHosts []string `koanf:"operator_hosts" example:"[sallyport.ops.example.com]"`
+
 	// Unix socket at which the running server answers the operator's commands:
 	// its absolute path, or `off`. The folder must belong to the server's user and
 	// have mode 0700; it is made if it is missing. Default: `admin/`, the name of
@@ -93,12 +100,12 @@ type Server struct {
 	// better choice: some clients ask only the host's root for metadata, where a
 	// tenant on a path is invisible to them. A path needs one DNS name and one
 	// certificate.
-	URL string `koanf:"url" example:"https://{tenant}.mcp.example.com"`
+	URL string `koanf:"url" example:"https://{tenant}.mcp.example.com" reload:"yes"`
 
 	// Redirect URI of the tenants with `callback: shared`, for an upstream whose
 	// app takes only one. It is below no tenant and does nothing but send each
 	// answer on to the tenant that it is for.
-	CallbackURL string `koanf:"callback_url" example:"https://mcp.example.com/callback"`
+	CallbackURL string `koanf:"callback_url" reload:"yes" example:"https://mcp.example.com/callback"`
 
 	// Networks of the proxies before Sallyport, in CIDR form. What they say in
 	// X-Forwarded-For is where a request comes from: for limits, and for the

@@ -185,6 +185,14 @@ func checkHost(text string) *problem {
 	return nil
 }
 
+// checkBareHost takes a host without a port.
+func checkBareHost(text string) *problem {
+	if !isHost(text) {
+		return &problem{"must be a host without a port", "in lower case, without scheme, path or *; one name per item"}
+	}
+	return nil
+}
+
 // checkEmail takes an address with one @, which is all that upstreams agree on.
 func checkEmail(address string) *problem {
 	local, domain, _ := strings.Cut(address, "@")

@@ -95,6 +95,13 @@ read as YAML. Variables of the form Kubernetes sets for a service named
 **Flags.**
 
 %s
+## Changes while the server runs
+
+The files are read again when one of them changes, and on SIGHUP. Everything in
+them is checked, also keys whose change needs a restart: if one is not valid,
+nothing is reloaded, the log says what is wrong, and the server goes on with
+what it has. Valid changes that need a restart are named in the log.
+
 ## Interpolation
 
 In any text ` + "`${env:NAME}`" + ` stands for an environment variable and
@@ -117,21 +124,22 @@ func reference() (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, referenceHead, set.String())
-	writeSection(&b, docs, reflect.TypeFor[Config](), "")
+	writeSection(&b, docs, reflect.TypeFor[Config](), "", false)
 	return strings.TrimRight(b.String(), "\n") + "\n", nil
 }
 
 // writeSection writes the keys of a struct, then the sections below it.
-func writeSection(b *strings.Builder, docs map[string]string, rt reflect.Type, at string) {
+func writeSection(b *strings.Builder, docs map[string]string, rt reflect.Type, at string, reload bool) {
 	if at == "" {
 		b.WriteString("## Keys\n\n")
 	} else {
 		fmt.Fprintf(b, "### %s\n\n%s\n\n", at, docs[rt.Name()])
 	}
-	b.WriteString("| key | takes | default | |\n|---|---|---|---|\n")
+	b.WriteString("| key | takes | default | a change needs | |\n|---|---|---|---|---|\n")
 	type sub struct {
-		rt reflect.Type
-		at string
+		rt     reflect.Type
+		at     string
+		reload bool
 	}
 	var below []sub
 	for i := range rt.NumField() {
@@ -140,7 +148,7 @@ func writeSection(b *strings.Builder, docs map[string]string, rt reflect.Type, a
 		doc := docs[rt.Name()+"."+f.Name]
 		if inner := sectionOf(f.Type); inner != nil {
 			name := map[kind]string{section: s.name, named: s.name + "/NAME", list: s.name + "/N"}[s.kind]
-			below = append(below, sub{inner, strings.TrimPrefix(at+"/"+name, "/")})
+			below = append(below, sub{inner, strings.TrimPrefix(at+"/"+name, "/"), reload || reloads(f)})
 			if doc == "" {
 				doc = docs[inner.Name()]
 			}
@@ -148,12 +156,23 @@ func writeSection(b *strings.Builder, docs map[string]string, rt reflect.Type, a
 		if s.example != "" {
 			doc += " Example: `" + s.example + "`"
 		}
-		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", s.name, takes(s), standard(s), strings.ReplaceAll(doc, "|", "\\|"))
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", s.name, takes(s), standard(s), needs(s, reload || reloads(f)), strings.ReplaceAll(doc, "|", "\\|"))
 	}
 	b.WriteString("\n")
 	for _, s := range below {
-		writeSection(b, docs, s.rt, s.at)
+		writeSection(b, docs, s.rt, s.at, s.reload)
 	}
+}
+
+// needs says what a change of a key needs to count.
+func needs(s *shape, reload bool) string {
+	switch {
+	case s.kind == section:
+		return ""
+	case reload:
+		return "reload"
+	}
+	return "restart"
 }
 
 // takes says in words what a key takes.

@@ -17,6 +17,7 @@ func (l *loader) validate(c *Config) {
 			l.fault(path{"server", "operator_listen"}, problem{"is the same address as server/listen", "the operator's listener needs its own"})
 		}
 	}
+	l.checkAll(path{"server", "operator_hosts"}, c.Server.OperatorHosts, checkBareHost)
 	l.checkIfSet(path{"server", "admin_socket"}, c.Server.AdminSocket, checkAdminSocket)
 	l.checkAll(path{"server", "trusted_proxies"}, c.Server.TrustedProxies, checkNetwork)
 	l.check(path{"audit"}, c.Audit, checkAudit)

@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/plugins"
 )
@@ -88,5 +92,9 @@ func (d *deployment) operator() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.signals.registry, promhttp.HandlerOpts{}))
 	mux.Handle("/", d.server.Operator())
-	return mux
+	names := d.cfg.Server.OperatorHosts
+	if host, _, err := net.SplitHostPort(d.cfg.Server.OperatorListen); err == nil {
+		names = append(slices.Clone(names), strings.ToLower(host))
+	}
+	return core.OperatorHosts(names, mux)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/sallyport/sallyport/config"
+	"github.com/sallyport/sallyport/core/store/redis"
 )
 
 // settleTime is how long configuration and plugin files must be quiet before
@@ -143,7 +145,11 @@ func (r *reloader) reload(ctx context.Context, asked bool) {
 		r.refuse(err)
 		return
 	}
-	if fixed := r.keepFixed(cfg); len(fixed) > 0 {
+	if err := checkFixed(cfg); err != nil {
+		r.refuse(err)
+		return
+	}
+	if fixed := config.KeepFixed(r.cfg, cfg); len(fixed) > 0 {
 		r.log.Warn("a change of these keys needs a restart", "keys", strings.Join(fixed, " "))
 	}
 	if !asked && !r.failed && reflect.DeepEqual(cfg, r.cfg) {
@@ -171,31 +177,31 @@ func (r *reloader) refuse(err error) {
 	r.log.Error("the configuration was not reloaded; the one before is still served", "error", err)
 }
 
-// keepFixed puts back what cannot change while the server runs, and returns
-// the keys that differ.
-func (r *reloader) keepFixed(cfg *config.Config) (differ []string) {
-	now := r.cfg
-	keep := func(key string, same bool) {
-		if !same {
-			differ = append(differ, key)
+// checkFixed checks what a reload does not apply as far as the next start
+// would: a change that makes that start fail is told now.
+func checkFixed(cfg *config.Config) error {
+	_, keysErr := openKeys(cfg.Keys)
+	_, proxiesErr := trustedProxies(cfg.Server.TrustedProxies)
+	var storeErr, auditErr, pluginsErr error
+	if path, isFile := boltFile(cfg.Store); !isFile {
+		storeErr = redis.Validate(cfg.Store.Reveal())
+	} else if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		storeErr = fmt.Errorf("%s is not a regular file", path)
+	}
+	if storeErr != nil {
+		storeErr = fmt.Errorf("store: %w", storeErr)
+	}
+	if filepath.IsAbs(cfg.Audit) {
+		if info, err := os.Stat(filepath.Dir(cfg.Audit)); err != nil {
+			auditErr = fmt.Errorf("audit: %w", err)
+		} else if !info.IsDir() {
+			auditErr = fmt.Errorf("audit: %s is not a folder", filepath.Dir(cfg.Audit))
 		}
 	}
-	keep("server/listen", cfg.Server.Listen == now.Server.Listen)
-	keep("server/operator_listen", cfg.Server.OperatorListen == now.Server.OperatorListen)
-	keep("server/drain_delay", cfg.Server.DrainDelay == now.Server.DrainDelay)
-	keep("server/trusted_proxies", slices.Equal(cfg.Server.TrustedProxies, now.Server.TrustedProxies))
-	keep("log", cfg.Log == now.Log)
-	keep("audit", cfg.Audit == now.Audit)
-	keep("store", reflect.DeepEqual(cfg.Store, now.Store))
-	keep("cache_ttl", cfg.CacheTTL == now.CacheTTL)
-	keep("keys", reflect.DeepEqual(cfg.Keys, now.Keys))
-	keep("limits", cfg.Limits == now.Limits)
-	keep("plugins", reflect.DeepEqual(cfg.Plugins, now.Plugins))
-	cfg.Server.Listen, cfg.Server.OperatorListen = now.Server.Listen, now.Server.OperatorListen
-	cfg.Server.TrustedProxies, cfg.Server.DrainDelay = now.Server.TrustedProxies, now.Server.DrainDelay
-	cfg.Log, cfg.Audit, cfg.Store, cfg.Keys, cfg.Plugins, cfg.Limits = now.Log, now.Audit, now.Store, now.Keys, now.Plugins, now.Limits
-	cfg.CacheTTL = now.CacheTTL
-	return differ
+	if _, err := os.ReadDir(cfg.Plugins.Dir); err != nil {
+		pluginsErr = fmt.Errorf("plugins/dir: %w", err)
+	}
+	return errors.Join(keysErr, proxiesErr, storeErr, auditErr, pluginsErr)
 }
 
 // compareTenants names the tenants that differ, in order.

@@ -11,6 +11,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/sallyport/sallyport/config"
+	"github.com/sallyport/sallyport/core/seal"
 )
 
 func TestCompareTenants(t *testing.T) {
@@ -39,7 +40,7 @@ func TestKeepFixed(t *testing.T) {
 	read := *served
 	read.CacheTTL = time.Second
 	read.Server.Listen, read.Server.URL, read.Keys = ":2", "https://b.example/{tenant}", []config.Secret{config.NewSecret("k2")}
-	differ := (&reloader{cfg: served}).keepFixed(&read)
+	differ := config.KeepFixed(served, &read)
 	if want := "server/listen cache_ttl keys"; strings.Join(differ, " ") != want {
 		t.Errorf("differ %v, want %s", differ, want)
 	}
@@ -48,6 +49,33 @@ func TestKeepFixed(t *testing.T) {
 	}
 	if read.Server.URL != "https://b.example/{tenant}" {
 		t.Error("the tenants' URL is theirs and may change")
+	}
+}
+
+// What a reload does not apply is checked all the same, so that the next start
+// does not fail where the reload said nothing.
+func TestReloadChecksWhatNeedsARestart(t *testing.T) {
+	t.Parallel()
+	valid := config.Config{
+		Keys: []config.Secret{config.NewSecret(seal.NewKey().Reveal())}, Store: config.NewSecret("bolt:///var/lib/sallyport/state.db"),
+		Audit: "stdout", Plugins: config.Plugins{Dir: t.TempDir()},
+	}
+	if err := checkFixed(&valid); err != nil {
+		t.Errorf("valid: %v", err)
+	}
+	for want, change := range map[string]func(*config.Config){
+		"keys/0":              func(c *config.Config) { c.Keys = []config.Secret{config.NewSecret("short")} },
+		"store: ":             func(c *config.Config) { c.Store = config.NewSecret("redis://host:6379/0?prefx=a") },
+		"is not a regular":    func(c *config.Config) { c.Store = config.NewSecret("bolt://" + c.Plugins.Dir) },
+		"audit: ":             func(c *config.Config) { c.Audit = filepath.Join(c.Plugins.Dir, "missing", "audit.jsonl") },
+		"plugins/dir: ":       func(c *config.Config) { c.Plugins.Dir = filepath.Join(c.Plugins.Dir, "missing") },
+		"server/trusted_prox": func(c *config.Config) { c.Server.TrustedProxies = []string{"10.0.0.0"} },
+	} {
+		c := valid
+		change(&c)
+		if err := checkFixed(&c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
 	}
 }
 
