@@ -104,7 +104,7 @@ func (s *Server) Follow(ctx context.Context) {
 		return
 	}
 	store.Follow(ctx, s.cfg.Store, func(err error) {
-		s.cfg.Log.Warn("what other processes end is noticed late", "by", s.cfg.CacheTTL, "error", err)
+		s.cfg.Log.Warn("what other processes end is noticed late", "by", s.cfg.CacheTTL.String(), "error", err)
 	}, s.forget...)
 }
 

@@ -67,7 +67,7 @@ func (c *conversation) note(host string, res *fetch.Response, err error, took ti
 	}
 	c.module.cfg.Observer.Request(e)
 	c.module.cfg.Logger.Debug("upstream request", "plugin", e.Provider, "tenant", e.Tenant, "op", e.Op,
-		"host", host, "status", e.Status, "bytes", e.Bytes, "refused", e.Refused, "took", took.Round(time.Millisecond))
+		"host", host, "status", e.Status, "bytes", e.Bytes, "refused", e.Refused, "took", took.Round(time.Millisecond).String())
 }
 
 // forbidden tells whether a rule of ours kept a request from being sent.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,30 @@ func verb(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, 
 	}
 }
 
+// suggest finds misspelt verbs below cmd: cobra does so only for a root without
+// Args, and exits with 0 below it.
+func suggest(cmd *cobra.Command) {
+	if cmd.HasSubCommands() {
+		cmd.Args, cmd.SuggestionsMinimumDistance = knownVerb, 2
+	}
+	for _, below := range cmd.Commands() {
+		suggest(below)
+	}
+}
+
+// knownVerb refuses arguments of a command that only has verbs below it, with
+// the verbs that may have been meant.
+func knownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(text)
+}
+
 // showHelp is what a command does that only has verbs below it. Without a
 // RunE cobra would take a misspelt verb for a wish for help, and exit with 0.
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
@@ -70,11 +95,13 @@ func run(ctx context.Context, args []string, sys system) int {
 		Args:          cobra.NoArgs,
 		RunE:          showHelp,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Version = version()
+	root.SetVersionTemplate(versionLine())
 	root.SetArgs(args)
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
 	root.AddCommand(serveCommand(sys), checkCommand(sys), demoCommand(sys), keyCommand(), clientCommand(sys), grantCommand(sys), tenantCommand(sys), storeCommand(sys), pluginCommand(sys), versionCommand(), compileCommand())
+	suggest(root)
 
 	err := root.ExecuteContext(ctx)
 	switch {

@@ -23,9 +23,13 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Example: "  sallyport version", Args: cobra.NoArgs,
 		RunE: verb(func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "sallyport %s (plugin ABI %s, %s %s/%s)\n",
-				version(), abi.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprint(cmd.OutOrStdout(), versionLine())
 			return err
 		}),
 	}
+}
+
+// versionLine is what version and --version print.
+func versionLine() string {
+	return fmt.Sprintf("sallyport %s (plugin ABI %s, %s %s/%s)\n", version(), abi.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
