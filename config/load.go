@@ -20,6 +20,8 @@ type Options struct {
 	Files   []string       // YAML; a later file wins over an earlier one
 	Environ []string       // NAME=value, as os.Environ returns it; nil: none
 	Flags   *pflag.FlagSet // parsed, with the flags that Flags registered; nil: none
+	// Origins is filled with what was read, if it is not nil.
+	Origins *Origins
 }
 
 // Load reads a configuration: defaults, then files, then SALLYPORT_* variables,
@@ -53,10 +55,12 @@ type loader struct {
 	layers   []*layer
 	faults   Faults
 	bad      map[string]bool // path.id of what needs no further fault
+	origins  *Origins
+	secret   bool // the text being interpolated is that of a secret key
 }
 
 func newLoader() *loader {
-	return &loader{readFile: os.ReadFile, schema: newSchema(), bad: map[string]bool{}}
+	return &loader{readFile: os.ReadFile, schema: newSchema(), bad: map[string]bool{}, origins: &Origins{given: map[string]bool{}}}
 }
 
 // layer is one source of values.
@@ -81,8 +85,12 @@ func (tree) ReadBytes() ([]byte, error) { return nil, errors.ErrUnsupported }
 func (l *loader) load(opts Options) (*Config, error) {
 	l.environ = environ(opts.Environ)
 	defer func() { sortFaults(l.faults, opts.Files) }()
+	if opts.Origins != nil {
+		defer func() { *opts.Origins = *l.origins }()
+	}
 	for _, file := range opts.Files {
 		l.addFile(file)
+		l.origins.note(file, false)
 	}
 	if len(l.faults) > 0 {
 		return nil, &l.faults
@@ -111,6 +119,7 @@ func (l *loader) merge(cfg *Config) error {
 	trees := make([]map[string]any, len(l.layers))
 	for i, ly := range l.layers {
 		trees[i], _ = l.shape(ly, nil, l.schema, ly.tree).(map[string]any)
+		l.origins.add("", trees[i])
 	}
 	ko := koanf.New(delimiter)
 	err := ko.Load(tree(l.schema.defaults(trees)), nil, koanf.WithMergeFunc(func(defaults, merged map[string]any) error {

@@ -26,6 +26,9 @@ func (l *loader) resolve(p path, s *shape, v any) any {
 			v[i] = l.resolve(p.item(i), s.below(""), item)
 		}
 	case string:
+		if l.secret = s.kind == secret; l.secret {
+			l.noteSecret(p, v)
+		}
 		text, what := l.interpolate(v)
 		if what == nil && !l.known(p) {
 			var value any
@@ -152,6 +155,7 @@ func (l *loader) lookUp(reference string) (string, *problem) {
 	}
 	if file, ok := strings.CutPrefix(reference, "file:"); ok && filepath.IsAbs(file) {
 		content, err := l.readFile(file)
+		l.origins.note(file, l.secret)
 		value := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 		switch {
 		case err != nil:

@@ -27,10 +27,11 @@ func checkCommand(sys system) *cobra.Command {
 	}
 	files := configFlags(cmd)
 	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
-		cfg, err := loadConfig(cmd, sys, *files)
+		cfg, origins, warnings, err := loadTrusted(cmd, sys, *files)
 		if err != nil {
 			return err
 		}
+		sys.given, sys.warnings = origins.Set, warnings
 		cfg.Log.Level = "off" // what is wrong comes back as the error, once
 		if sys.store, err = askAboutStore(cmd.Context(), cfg); err != nil {
 			return err
@@ -38,6 +39,9 @@ func checkCommand(sys system) *cobra.Command {
 		d, err := assemble(cmd.Context(), cfg, sys)
 		if err != nil {
 			return err
+		}
+		for _, warning := range d.warned {
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 		}
 		for _, warning := range warnDocuments(cmd.Context(), d.fetch.Do, cfg) {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)

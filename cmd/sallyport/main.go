@@ -37,8 +37,10 @@ type system struct {
 	out, err io.Writer
 	environ  []string
 	faults   faults
-	force    context.Context // ends when a verb that is ending has to end at once
-	store    store.Driver    // instead of the configuration's; nil: that one
+	force    context.Context       // ends when a verb that is ending has to end at once
+	given    func(key string) bool // whether the operator set a key; nil: all are
+	warnings []string              // found while the configuration was read
+	store    store.Driver          // instead of the configuration's; nil: that one
 }
 
 // failure marks errors of a verb that ran, as against a wrong command line.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/config"
@@ -30,7 +29,7 @@ func workbench(sys system, privateHosts ...string) (plugins.Config, error) {
 	}
 	return plugins.Config{
 		Compile:  compile,
-		CacheDir: cacheDir(config.Plugins{}, hclog.NewNullLogger(), sys.environ),
+		CacheDir: cacheDir(config.Plugins{}, func(string) {}, sys.environ),
 		Fetch:    fetch.New(fetch.Config{PrivateHosts: privateHosts, UserAgent: "sallyport/" + version()}),
 	}, nil
 }

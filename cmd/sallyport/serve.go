@@ -34,14 +34,21 @@ func serveCommand(sys system) *cobra.Command {
 	}
 	files := configFlags(cmd)
 	cmd.RunE = verb(func(cmd *cobra.Command, _ []string) error {
-		read := func() (*config.Config, error) { return loadConfig(cmd, sys, *files) }
-		cfg, err := read()
+		cfg, origins, warnings, err := loadTrusted(cmd, sys, *files)
 		if err != nil {
 			return err
 		}
+		sys.given, sys.warnings = origins.Set, warnings
 		d, err := assemble(cmd.Context(), cfg, sys)
 		if err != nil {
 			return err
+		}
+		read := func() (*config.Config, error) {
+			cfg, _, warnings, err := loadTrusted(cmd, sys, *files)
+			for _, warning := range warnings {
+				d.log.Warn(warning)
+			}
+			return cfg, err
 		}
 		stop := d.watchConfig(cmd.Context(), *files, read)
 		err = d.serve(cmd.Context(), nil)
@@ -62,11 +69,15 @@ func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
 	handlers := []http.Handler{d.server}
 	if address := d.cfg.Server.OperatorListen; address != "" && address != "off" {
 		operator, err := listen(ctx, address, "server/operator_listen", "--operator-listen")
-		if err != nil {
+		switch {
+		case err == nil:
+			listeners, handlers = append(listeners, operator), append(handlers, d.operator())
+			d.log.Info("operator listener", "address", operator.Addr().String())
+		case d.isGiven("server/operator_listen"):
 			return errors.Join(err, front.Close())
+		default: // the default address is a convenience
+			d.warn(fmt.Sprintf("no operator listener, so no health, metrics and forward auth: %v, or off", err))
 		}
-		listeners, handlers = append(listeners, operator), append(handlers, d.operator())
-		d.log.Info("operator listener", "address", operator.Addr().String())
 	}
 	defer inBackground(ctx, d.watchPlugins)()
 	defer inBackground(context.WithoutCancel(ctx), d.server.Follow)() // also while draining

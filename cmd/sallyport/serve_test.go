@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sallyport/sallyport/config"
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/seal"
 )
 
 // TestConnectionsAreHeldToTheirHeaders: a client that sends no request, half a
@@ -100,4 +103,45 @@ func TestProxiesMaySpeakHTTP2(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// The default address of the operator's listener is a convenience: a server
+// whose operator did not choose it goes on without.
+func TestDefaultOperatorListenerIsOptional(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for given, want := range map[bool]bool{true: false, false: true} {
+		d := testDeployment(t)
+		d.cfg.Server.Listen, d.cfg.Server.OperatorListen = "127.0.0.1:0", taken.Addr().String()
+		d.given = func(string) bool { return given }
+		ctx, stop := context.WithCancel(t.Context())
+		served := false
+		err := d.serve(ctx, func(net.Addr) { served = true; stop() })
+		stop()
+		if served != want || (err == nil) != want {
+			t.Errorf("given %v: served %v, %v", given, served, err)
+		}
+		if want && (len(d.warned) == 0 || !strings.Contains(strings.Join(d.warned, " "), "server/operator_listen")) {
+			t.Errorf("warned of %q", d.warned)
+		}
+	}
+}
+
+// testDeployment is a deployment without tenants in a folder of its own.
+func testDeployment(t *testing.T) *deployment {
+	t.Helper()
+	dir := t.TempDir()
+	d, err := assemble(t.Context(), &config.Config{
+		Keys: []config.Secret{config.NewSecret(seal.NewKey().Reveal())}, Store: config.NewSecret("bolt://" + filepath.Join(dir, "state.db")),
+		Audit: "off", Plugins: config.Plugins{Dir: dir, CacheDir: filepath.Join(dir, "cache")}, Server: config.Server{AdminSocket: "off"},
+	}, system{out: io.Discard, err: io.Discard, force: t.Context()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.close() })
+	return d
 }

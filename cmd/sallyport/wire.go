@@ -46,7 +46,9 @@ type deployment struct {
 	host    *plugins.Host
 	server  *core.Server
 	signals *signals
-	closes  []func() error // in the order opened
+	given   func(key string) bool // whether the operator set a key
+	warned  []string              // what is wrong and no fault, for check
+	closes  []func() error        // in the order opened
 }
 
 // configFlags adds --config and the flags that override single keys.
@@ -69,7 +71,7 @@ func loadConfig(cmd *cobra.Command, sys system, files []string) (*config.Config,
 // assemble opens everything a configuration names. It reports all that is
 // wrong at once and leaves nothing open then.
 func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deployment, err error) {
-	d = &deployment{cfg: cfg, replica: newReplica(), faults: sys.faults, force: sys.force}
+	d = &deployment{cfg: cfg, replica: newReplica(), faults: sys.faults, force: sys.force, given: sys.given}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.refused(), d.close())
@@ -84,6 +86,13 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 		Proxy: http.ProxyFromEnvironment, // HTTPS_PROXY and NO_PROXY, as everywhere
 	})
 	d.closes = append(d.closes, func() error { d.fetch.Close(); return nil })
+	places, err := checkPlaces(cfg)
+	for _, warning := range slices.Concat(sys.warnings, places) {
+		d.warn(warning)
+	}
+	if err != nil {
+		return d, err // nothing there is opened
+	}
 	auditLog, auditErr := d.openAudit(sys)
 	d.signals = newSignals(auditLog)
 	var keysErr error
@@ -111,6 +120,16 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	})
 	return d, err
 }
+
+// warn says what the operator should change although the server runs without it.
+func (d *deployment) warn(text string) {
+	d.warned = append(d.warned, text)
+	d.log.Warn(text)
+}
+
+// isGiven reports whether the operator set a key, and did not leave it to its
+// default.
+func (d *deployment) isGiven(key string) bool { return d.given == nil || d.given(key) }
 
 // close releases everything, last opened first.
 func (d *deployment) close() error {
@@ -186,7 +205,7 @@ func (d *deployment) openPlugins(ctx context.Context, sys system) (err error) {
 	d.host, err = plugins.New(ctx, plugins.Config{
 		Dirs:     []string{d.cfg.Plugins.Dir},
 		Compile:  compile,
-		CacheDir: cacheDir(d.cfg.Plugins, d.log, sys.environ),
+		CacheDir: cacheDir(d.cfg.Plugins, d.warn, sys.environ),
 		Fetch:    d.fetch,
 		Logger:   d.log.Named("plugins"),
 		Observer: d.signals,
@@ -213,13 +232,25 @@ func (d *deployment) refused() error {
 	return errors.Join(faults...)
 }
 
-// cacheDir is where compiled plugins are kept. Whoever can write there runs
-// code in this process, so it is never a shared place: without a home folder
-// there is no cache, and each start compiles anew.
-func cacheDir(p config.Plugins, log hclog.Logger, environ []string) string {
-	if p.CacheDir != "" {
-		return p.CacheDir
+// cacheDir returns where compiled plugins are kept. Who can write there runs
+// code in this process, so it is never a shared place. Without a folder that
+// can be used there is no cache, and each start compiles anew: warn is called
+// with the reason.
+func cacheDir(p config.Plugins, warn func(string), environ []string) string {
+	dir := cmp.Or(p.CacheDir, userCache(environ))
+	if dir == "" {
+		warn("plugins/cache_dir: compiled plugins are not kept, because there is no home folder; set plugins/cache_dir for faster starts")
+		return ""
 	}
+	if err := usable(dir); err != nil {
+		warn(fmt.Sprintf("plugins/cache_dir: compiled plugins are not kept: %v; set plugins/cache_dir to a folder that this user can write", err))
+		return ""
+	}
+	return dir
+}
+
+// userCache returns the cache folder of the user, or the empty string.
+func userCache(environ []string) string {
 	for _, name := range []string{"XDG_CACHE_HOME", "HOME"} {
 		for _, pair := range environ {
 			value, ok := strings.CutPrefix(pair, name+"=")
@@ -232,8 +263,25 @@ func cacheDir(p config.Plugins, log hclog.Logger, environ []string) string {
 			return filepath.Join(value, "sallyport")
 		}
 	}
-	log.Warn("compiled plugins are not kept: there is no home folder; set plugins/cache_dir for faster starts")
 	return ""
+}
+
+// usable makes a folder for this user alone, if it is missing, and writes to it.
+func usable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := trusted(dir); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".write-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // tenants turns the config's tenants into core's, each with its provider.
