@@ -247,6 +247,13 @@ type Tenant struct {
 	// else speaks about the whole host or the connection cannot be listed.
 	ResponseHeaders []string `koanf:"response_headers" example:"[X-Trace-Id]"`
 
+	// Whether ids of MCP sessions are bound to the user, the backend and this
+	// tenant: clients then get the backend's `Mcp-Session-Id` with a tag behind
+	// it, another user's id is answered 404, and `Last-Event-ID` resumes a stream
+	// only with one's own. `off` for a backend that puts meaning into the id.
+	// Forward auth sees no answers and cannot bind them.
+	SessionBinding string `koanf:"session_binding" default:"on" oneof:"on off"`
+
 	// MCP methods that need no token, for example `[initialize,
 	// notifications/initialized, ping, tools/list, server/discover]`. The backend
 	// gets no upstream token with them. Empty: a client has to log in before it

@@ -40,7 +40,7 @@ func everywhere() map[string][]arrival {
 		for _, token := range []string{"{access}", "{due}"} {
 			all[path] = append(
 				all[path], music("POST", here, "", "Authorization: Bearer "+token+"\n"+asJSON, call), music("GET", here, "", "Authorization: Bearer "+token, ""),
-				music("DELETE", here, "", "Authorization: Bearer "+token+"\nMcp-Session-Id: x", ""),
+				music("DELETE", here, "", "Authorization: Bearer "+token, ""),
 			)
 		}
 		all[path] = append(all[path], music("POST", here, "", asJSON, `{"jsonrpc":"2.0","id":1,"method":"ping"}`))

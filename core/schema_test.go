@@ -169,6 +169,7 @@ func newSchema(t *testing.T) *schema {
 		for _, each := range tenants {
 			each.Issuer = "http://" + each.Name + ".example.com" // as long on every machine
 			each.Provider = s.up
+			each.Anonymous = []string{"ping"}
 		}
 		s.config = *c
 	})
@@ -252,7 +253,8 @@ func (s *schema) small(t *testing.T, user *http.Client, id string, token func(ur
 		"grant_type": {"authorization_code"}, "redirect_uri": {coretest.ClientCallback}, "code_verifier": {coretest.Verifier},
 		"code": {s.Code(t, user, "music", s.AuthorizeQuery("music", s.site.id), "ada").Get("code")},
 	})
-	token(form)
+	access := token(form)["access_token"].(string)
+	s.session(t, access)
 
 	fetcher := fetch.New(fetch.Config{})
 	t.Cleanup(fetcher.Close)
@@ -262,10 +264,28 @@ func (s *schema) small(t *testing.T, user *http.Client, id string, token func(ur
 	}
 	for key, h := range s.records.now() {
 		kind, _, _ := strings.Cut(key, "/")
-		if _, old := before[key]; !old && slices.Contains([]string{"pushed", "jti", "blocked"}, kind) {
+		if _, old := before[key]; !old && slices.Contains([]string{"pushed", "jti", "blocked", "mcp-session"}, kind) {
 			s.block(t, kind, key, h, s.open(t, key, h.value))
 		}
 	}
+}
+
+// session begins an MCP session without a token and goes on with one.
+func (s *schema) session(t *testing.T, access string) {
+	t.Helper()
+	s.Backend.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Mcp-Session-Id", "s-1") })
+	call := func(headers ...string) string {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.At("music")+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		for i := 0; i < len(headers); i += 2 {
+			r.Header.Set(headers[i], headers[i+1])
+		}
+		return s.Do(t, nil, r).Header.Get("Mcp-Session-Id")
+	}
+	call("Authorization", "Bearer "+access, "Mcp-Session-Id", call())
 }
 
 // stage notes what the store holds and shows the records of some kinds. After
@@ -309,6 +329,7 @@ func placeOf(key string) string {
 	return kind + "/" + tenantName + "/" + map[string]string{
 		"session": "<session id>", "grant": "<grant id>", "account": "<hash of the account's id>",
 		"pushed": "<hash of the request_uri>", "jti": "<hash of client id and jti>", "blocked": "<hash of the client id>",
+		"mcp-session": "<hash of the backend's name and its session id>",
 	}[kind]
 }
 

@@ -73,7 +73,9 @@ func New(cfg Config) (*Server, error) {
 	s.gateway = gateway.New(gateway.Config{
 		Grants: s.grants, Keeper: keeper, Assertions: assertion.NewIssuer(cfg.Keys, cfg.Now),
 		Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport, Calls: cfg.Limits.Calls, Now: cfg.Now, Wall: cfg.wall,
+		Keys: cfg.Keys, Store: cfg.Store, CacheTTL: cfg.CacheTTL,
 	})
+	s.forget = append(s.forget, s.gateway.Forget)
 
 	// The list: every path a tenant answers comes from here.
 	s.mount(

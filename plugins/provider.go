@@ -152,6 +152,32 @@ func (p *provider) Revoke(ctx context.Context, cred *upstream.Credential) error 
 	return err
 }
 
+// tooLong says what of an account is longer than audit lines, tokens and indexes
+// take, or nothing. An id is compared byte for byte, so it cannot be cut.
+func tooLong(a *abi.Account) string {
+	const most = 200 // organizations; who has more is asked for by name
+	if len(a.Organizations) > most {
+		return fmt.Sprintf("it has more than %d organizations", most)
+	}
+	type field struct {
+		what, text string
+		most       int
+	}
+	fields := []field{
+		{"account id", a.ID, 512}, {"account name", a.Name, 1024}, {"e-mail address", a.Email, 320}, // RFC 3696, erratum 1690
+		{"picture", a.Picture, 2048},
+	}
+	for _, id := range a.Organizations {
+		fields = append(fields, field{"organization", id, 512})
+	}
+	for _, f := range fields {
+		if len(f.text) > f.most {
+			return fmt.Sprintf("its %s is longer than %d bytes", f.what, f.most)
+		}
+	}
+	return ""
+}
+
 // merge lays what a provider returned over what is known.
 func (p *provider) merge(op string, got abi.Credential, known upstream.Credential) (*upstream.Credential, error) {
 	if got.AccessToken == "" {
@@ -173,6 +199,9 @@ func (p *provider) merge(op string, got abi.Credential, known upstream.Credentia
 		known.Scopes = got.Scopes
 	}
 	if a := got.Account; a != nil {
+		if what := tooLong(a); what != "" {
+			return nil, p.bad(op, what)
+		}
 		if known.Account.ID != "" && a.ID != known.Account.ID {
 			return nil, p.bad(op, "its credential belongs to another account than before")
 		}

@@ -366,6 +366,7 @@ func behind(t *tenant.Tenant, c config.Tenant) (err error) {
 		}
 		t.ResponseHeaders = append(t.ResponseHeaders, header)
 	}
+	t.SessionsUnbound = c.SessionBinding == "off"
 	t.Anonymous, t.Tools, t.Origins = c.Anonymous, c.Tools, c.Origins
 	return nil
 }

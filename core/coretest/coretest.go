@@ -338,9 +338,15 @@ type Tokens struct{ ClientID, Access, Refresh string }
 // Login registers a client at the tenant music and logs the account in.
 func (s *Server) Login(t testing.TB, user *http.Client, account string) Tokens {
 	t.Helper()
-	id := s.Register(t, "music")
-	answer := s.Code(t, user, "music", s.AuthorizeQuery("music", id), account)
-	a := s.PostForm(t, nil, "/music/token", url.Values{
+	return s.LoginAt(t, user, "music", account)
+}
+
+// LoginAt is Login at the tenant of that name.
+func (s *Server) LoginAt(t testing.TB, user *http.Client, tenantName, account string) Tokens {
+	t.Helper()
+	id := s.Register(t, tenantName)
+	answer := s.Code(t, user, tenantName, s.AuthorizeQuery(tenantName, id), account)
+	a := s.PostForm(t, nil, "/"+tenantName+"/token", url.Values{
 		"grant_type": {"authorization_code"}, "code": {answer.Get("code")}, "client_id": {id},
 		"redirect_uri": {ClientCallback}, "code_verifier": {Verifier},
 	})

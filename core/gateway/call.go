@@ -20,6 +20,7 @@ type call struct {
 	wire    *http.ResponseController
 	now     func() time.Time // of the network
 	pass
+	session session
 	vouched http.Header // what the backend is told of the user
 	leave   func()      // makes room for another call; nil: never entered
 	cancel  func()      // ends the backend's part

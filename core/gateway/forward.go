@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -79,10 +80,36 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	p.Out.Header.Del("Expect") // the answer to it was ours (RFC 9110 §10.1.1)
 	g.gate.strip(p.Out.Header, c.tenant)
 	maps.Copy(p.Out.Header, c.vouched)
+	if !c.tenant.SessionsUnbound {
+		delete(p.Out.Header, sessionHeader)
+		if c.session.id != "" {
+			p.Out.Header.Set(sessionHeader, c.session.id)
+		}
+	}
+	p.Out.URL.RawQuery = encodeQuery(p.Out.URL.RawQuery)
 	p.SetXForwarded() // RemoteAddr is the sender's, whatever proxies stand before us: see package remote
 	if c.tenant.Secure() {
 		p.Out.Header.Set("X-Forwarded-Proto", "https") // also when TLS ends at a proxy
 	}
+}
+
+// encodeQuery writes a query so that it can stand in a request line (RFC 9112
+// §3.2): HTTP/2 frames a path and takes a space in it, with which the line of the
+// backend's request would have a part more.
+func encodeQuery(query string) string {
+	plain := func(c byte) bool { return c > ' ' && c < 0x7f && c != '#' }
+	if !strings.ContainsFunc(query, func(r rune) bool { return r >= 0x7f || !plain(byte(r)) }) {
+		return query
+	}
+	var b strings.Builder
+	for i := range len(query) {
+		if plain(query[i]) {
+			b.WriteByte(query[i])
+		} else {
+			fmt.Fprintf(&b, "%%%02X", query[i])
+		}
+	}
+	return b.String()
 }
 
 // modifyResponse keeps the backend from speaking for the gateway.
@@ -90,6 +117,9 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 	c := callFrom(res.Request.Context())
 	location, wanted := res.Header.Get("Location"), oauth.ChallengedScopes(res.Header["Www-Authenticate"])
 	g.relay(res, c.tenant)
+	if !c.tenant.SessionsUnbound {
+		g.sessions.issue(res.Header, c, func(what string) { g.relayed.warn(c.tenant, what) })
+	}
 	switch res.StatusCode {
 	case http.StatusSwitchingProtocols:
 		return nil // httputil refuses what no client asked for, and the refusal names the message

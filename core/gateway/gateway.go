@@ -21,18 +21,21 @@ import (
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // Gateway answers /mcp.
 type Gateway struct {
-	gate    *gate
-	log     hclog.Logger
-	forward http.Handler
-	relayed relayed
-	idle    idleStreams
-	bodies  *bodies
-	now     func() time.Time // of the network
+	gate     *gate
+	log      hclog.Logger
+	forward  http.Handler
+	relayed  relayed
+	idle     idleStreams
+	bodies   *bodies
+	now      func() time.Time // of the network
+	sessions *sessions
 }
 
 // Config is what a Gateway is made of. All but Audit is required.
@@ -42,6 +45,11 @@ type Config struct {
 	Assertions *assertion.Issuer
 	Audit      *audit.Log
 	Log        hclog.Logger
+	// Keys and Store bind MCP sessions to their users; CacheTTL is for how long a
+	// binding is remembered, see core.Config.
+	Keys     *seal.Keyring
+	Store    store.Driver
+	CacheTTL time.Duration
 	// Transport reaches the backends; they are the operator's own and may be
 	// anywhere, so it is not core/fetch.
 	Transport http.RoundTripper
@@ -58,10 +66,11 @@ func New(c Config) *Gateway {
 			grants: c.Grants, keeper: c.Keeper, assertions: c.Assertions, inject: tenant.DefaultInject(),
 			limits: newLimits(c.Calls, c.Now), audit: c.Audit,
 		},
-		log:     c.Log,
-		bodies:  newBodies(),
-		now:     c.Wall,
-		relayed: relayed{log: c.Log, seen: map[string]map[string]bool{}},
+		log:      c.Log,
+		bodies:   newBodies(),
+		now:      c.Wall,
+		relayed:  relayed{log: c.Log, seen: map[string]map[string]bool{}},
+		sessions: newSessions(c.Store, c.Keys, c.CacheTTL, c.Now),
 	}
 	if g.now == nil {
 		g.now = time.Now
@@ -69,6 +78,9 @@ func New(c Config) *Gateway {
 	g.forward = g.newForwarder(&retrier{next: c.Transport, gate: g.gate})
 	return g
 }
+
+// Forget drops what is remembered of a record that another process changed.
+func (g *Gateway) Forget(key string) { g.sessions.claimed.Forget(key) }
 
 // Routes returns the gateway's routes: both spellings, never a redirect
 // between them, because clients drop Authorization on redirects.
@@ -144,6 +156,10 @@ func (g *Gateway) admit(c *call) error {
 	}
 	c.pass = *p
 	if c.leave, err = g.gate.limits.enter(c.tenant, c.caller(r.RemoteAddr)); err != nil {
+		g.gate.record(r.Context(), c.tenant, p, r.RemoteAddr, refuse(err))
+		return err
+	}
+	if err := g.bind(c); err != nil {
 		g.gate.record(r.Context(), c.tenant, p, r.RemoteAddr, refuse(err))
 		return err
 	}

@@ -70,7 +70,7 @@ func TestWhatCrossesToTheBackend(t *testing.T) {
 	r.Header.Set("Cookie", "session=secret")
 	r.Header.Set("X-Sallyport-Assertion", "forged")
 	r.Header["X_sallyport_Assertion"] = []string{"forged"}
-	r.Header.Set("Mcp-Session-Id", "kept")
+	r.Header.Set("Mcp-Protocol-Version", "kept")
 	if a := s.Do(t, nil, r); a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
@@ -82,7 +82,7 @@ func TestWhatCrossesToTheBackend(t *testing.T) {
 			t.Errorf("%s: %q crossed", name, value)
 		}
 	}
-	if got.Header.Get("Mcp-Session-Id") != "kept" {
+	if got.Header.Get("Mcp-Protocol-Version") != "kept" {
 		t.Errorf("headers %v", got.Header)
 	}
 	if got.URL.Path != "/mcp" || got.URL.RawQuery != "cursor=a%2Fb&x=1" || "http://"+got.Host != s.Backend.URL {
@@ -106,7 +106,7 @@ func TestBackendDoesNotSpeakForTheGateway(t *testing.T) {
 	if o := h.Values("Access-Control-Allow-Origin"); len(o) != 1 || o[0] != "*" || h.Get("Access-Control-Allow-Credentials") != "" {
 		t.Errorf("CORS headers %v", h)
 	}
-	if h.Get("Set-Cookie") != "" || h.Get("Mcp-Session-Id") != "kept" {
+	if h.Get("Set-Cookie") != "" || !strings.HasPrefix(h.Get("Mcp-Session-Id"), "kept.") {
 		t.Errorf("headers %v", h)
 	}
 }

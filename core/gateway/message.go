@@ -64,6 +64,7 @@ func parse(body []byte) ([]message, error) {
 var (
 	errNoMessage = errors.New("the body is no JSON-RPC message")
 	errAmbiguous = errors.New("the body can be read in two ways")
+	errNoTool    = errors.New("tools/call must name its tool: params is an object with a name (MCP, Calling Tools)")
 )
 
 func parseMessage(d *json.Decoder) (message, error) {
@@ -84,7 +85,9 @@ func parseMessage(d *json.Decoder) (message, error) {
 		return nameErr
 	})
 	if err == nil && m.method == toolsCall {
-		m.tool, err = name, nameErr
+		if m.tool, err = name, nameErr; err == nil && name == "" {
+			err = errNoTool // a lenient backend may find one in params of another form
+		}
 	}
 	return m, err
 }

@@ -190,6 +190,12 @@ func TestNothingIsSmuggledPastPolicy(t *testing.T) {
 		"a tool that stands twice":           {token, call(`"name":"delete","name":"look"`), nil, 400, -32700},
 		"a tool in other letters":            {token, call(`"Name":"delete","name":"look"`), nil, 400, -32700},
 		"a tool in a list":                   {token, call(`"name":["delete"]`), nil, 400, -32700},
+		"params in a list":                   {token, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["delete"]}`, nil, 400, -32700},
+		"params as text":                     {token, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":"delete"}`, nil, 400, -32700},
+		"params that are null":               {token, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":null}`, nil, 400, -32700},
+		"a call without params":              {token, `{"jsonrpc":"2.0","id":1,"method":"tools/call"}`, nil, 400, -32700},
+		"a call that names no tool":          {token, call(`"arguments":{}`), nil, 400, -32700},
+		"a call in a batch that names none":  {token, "[" + call(`"name":"look"`) + "," + call(`"Tool":"delete"`) + "]", nil, 400, -32700},
 		"a message larger than policy reads": {token, call(`"name":"look","arguments":"` + strings.Repeat("x", 1<<20) + `"`), nil, 413, -32000},
 	} {
 		a := send(t, s, c.token, c.body, c.headers...)

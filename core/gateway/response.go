@@ -39,9 +39,6 @@ func (g *Gateway) relay(res *http.Response, t *tenant.Tenant) {
 	}
 }
 
-// sessionHeader names an MCP session (MCP 2025-11-25, Session Management).
-const sessionHeader = "Mcp-Session-Id"
-
 // mediaType returns the media type in the header without parameters, or nothing
 // if it is malformed.
 func mediaType(h http.Header) string {

@@ -36,6 +36,9 @@ type Tenant struct {
 	// ResponseHeaders are headers of backends that cross to clients beyond those
 	// that RelaysHeader knows by itself, in canonical form.
 	ResponseHeaders []string
+	// SessionsUnbound has MCP session ids cross as they are, for backends that put
+	// meaning into them. Otherwise the gateway binds each to its user.
+	SessionsUnbound bool
 	Clients         []Client
 	// ResourceServers may introspect and exchange the tenant's access tokens.
 	ResourceServers []ResourceServer
