@@ -27,8 +27,12 @@ func Errorf(code Code, format string, args ...any) *Error {
 
 // Unavailable wraps a failure of our own machinery (a store that does not
 // answer). It is never presented as the client's fault: a client that reads
-// invalid_grant throws a good token away.
+// invalid_grant throws a good token away. A cause that says itself what the
+// client is told, with a status of 500 or more, is told.
 func Unavailable(cause error) *Error {
+	if e, ok := errors.AsType[*Error](cause); ok && e.StatusCode() >= http.StatusInternalServerError {
+		return &Error{Code: e.Code, Description: e.Description, Status: e.StatusCode(), RetryAfter: e.RetryAfter, Cause: cause}
+	}
 	return &Error{
 		Code: TemporarilyUnavailable, Description: "the server cannot do this right now; try again shortly",
 		Status: http.StatusServiceUnavailable, RetryAfter: 5 * time.Second, Cause: cause,

@@ -35,6 +35,7 @@ type Collection[T any] struct {
 	driver Driver
 	ring   *seal.Keyring
 	kind   string
+	format int       // that is written, and the newest that is read
 	cache  *cache[T] // nil: see Remember
 	others Announcer // nil: see Remember
 }
@@ -42,7 +43,7 @@ type Collection[T any] struct {
 // NewCollection returns the records of a kind on a driver. The kind is also
 // the use that its records are sealed for.
 func NewCollection[T any](driver Driver, ring *seal.Keyring, kind string) *Collection[T] {
-	return &Collection[T]{driver: driver, ring: ring, kind: kind}
+	return &Collection[T]{driver: driver, ring: ring, kind: kind, format: firstFormat}
 }
 
 // Get returns a record, or ErrNotFound, ErrUnreadable or the driver's error.
@@ -123,26 +124,51 @@ func (c *Collection[T]) Create(ctx context.Context, tenant, id string, v T, ttl 
 	return c.swap(ctx, at.key, c.cache.begin(at.key), swapped[T]{new: sealed, value: v, ttl: ttl})
 }
 
-// Delete deletes a record, readable or not. Deleting what is not there is no
-// error.
+// Delete deletes a record, readable or not, unless a newer release wrote it
+// (*NewerError). Deleting what is not there is no error.
 func (c *Collection[T]) Delete(ctx context.Context, tenant, id string) error {
 	at, err := c.place(tenant, id)
 	if err != nil {
 		return err
 	}
-	if _, err = c.take(ctx, at.key); errors.Is(err, ErrNotFound) {
-		return nil
+	for range updateAttempts {
+		began := c.cache.begin(at.key)
+		sealed, err := c.present(ctx, at)
+		if err == nil {
+			err = c.swap(ctx, at.key, began, swapped[T]{old: sealed})
+		}
+		switch {
+		case errors.Is(err, ErrNotFound):
+			return nil
+		case !errors.Is(err, ErrConflict):
+			return err
+		}
 	}
-	return err
+	return fmt.Errorf("%w: %s changed under each of %d attempts to delete it", ErrConflict, c.kind, updateAttempts)
+}
+
+// present returns what the driver has at a place, or a *NewerError.
+func (c *Collection[T]) present(ctx context.Context, at place) ([]byte, error) {
+	sealed, err := c.driver.Get(ctx, at.key)
+	if err != nil {
+		return nil, err
+	}
+	if plain, err := c.ring.Open(at.purpose, sealed); err == nil {
+		return sealed, c.checkFormat(plain)
+	}
+	return sealed, nil
 }
 
 // Take returns a record and deletes it in one step: of any number of
 // concurrent takers one gets it, the others ErrNotFound. A record that cannot
-// be read is deleted as well.
+// be read is deleted as well, and one of a newer release is not (*NewerError).
 func (c *Collection[T]) Take(ctx context.Context, tenant, id string) (T, error) {
 	var zero T
 	at, err := c.place(tenant, id)
 	if err != nil {
+		return zero, err
+	}
+	if _, err := c.present(ctx, at); err != nil {
 		return zero, err
 	}
 	sealed, err := c.take(ctx, at.key)
@@ -191,6 +217,9 @@ func (c *Collection[T]) seal(at place, v T) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: encoding a %s record: %w", c.kind, err)
 	}
+	if plain, err = withFormat(plain, c.format); err != nil {
+		return nil, fmt.Errorf("store: encoding a %s record: %w", c.kind, err)
+	}
 	return c.ring.Seal(at.purpose, plain), nil
 }
 
@@ -199,6 +228,9 @@ func (c *Collection[T]) open(at place, sealed []byte) (T, error) {
 	plain, err := c.ring.Open(at.purpose, sealed)
 	if err != nil {
 		return zero, fmt.Errorf("%w: %s: %w", ErrUnreadable, c.kind, err)
+	}
+	if err := c.checkFormat(plain); err != nil {
+		return zero, err
 	}
 	if err := decode(plain, &v); err != nil {
 		return zero, fmt.Errorf("%w: %s: %w", ErrUnreadable, c.kind, err)

@@ -67,7 +67,7 @@ func TestKeysAndSeals(t *testing.T) {
 			t.Fatal(err)
 		}
 		plain, err := ring.Open(seal.Purpose{Use: c.kind, Tenant: c.tenant, Record: c.id}, sealed)
-		if err != nil || string(plain) != `{"Name":"n","Count":0}` {
+		if err != nil || string(plain) != `{"format":1,"Name":"n","Count":0}` {
 			t.Errorf("%s holds %s, %v", c.key, plain, err)
 		}
 	}
