@@ -319,7 +319,7 @@ func checkAnonymous(method string) *problem {
 // checkInjected takes the template of a header's value.
 func checkInjected(value string) *problem {
 	if !valueForm.MatchString(value) || strings.TrimSpace(value) != value {
-		return &problem{"must be printable ASCII with placeholders", "they are {token}, {assertion}, {subject}, {account}, {client}, {scope} and {tenant}"}
+		return &problem{"must be printable ASCII with placeholders", "they are {token}, {assertion}, {subject}, {account}, {account_key}, {client}, {scope} and {tenant}"}
 	}
 	return nil
 }

@@ -164,7 +164,7 @@ func dumpOf(t *testing.T, driver store.Driver) map[string][]byte {
 		kind, _, _ := strings.Cut(key, "/")
 		kinds[kind]++
 	}
-	if want := map[string]int{"grant": 4, "account": 4, "session": 2, "pushed": 1}; !maps.Equal(kinds, want) {
+	if want := map[string]int{"grant": 4, "account": 8, "session": 2, "pushed": 1}; !maps.Equal(kinds, want) {
 		t.Fatalf("the dump holds %v, want %v", kinds, want)
 	}
 	return dump

@@ -81,7 +81,7 @@ func TestStoreOperationsOfALogin(t *testing.T) {
 		do   func()
 		want string
 	}{
-		{"login", func() { tokens = s.Login(t, s.Browser(), "ada") }, "swap session, take session, swap account, swap grant, swap grant"},
+		{"login", func() { tokens = s.Login(t, s.Browser(), "ada") }, "swap session, get session, take session, swap account, swap account, swap grant, swap grant"},
 		{"call", call, ""},
 		{"refresh", again, "swap grant"},
 		{"call with the new token", call, ""},

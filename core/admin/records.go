@@ -122,7 +122,7 @@ func (r acting) Revoke(ctx context.Context, v Revocation) (Ended, error) {
 func (r acting) ended(ctx context.Context, tenantName string, all []grant.Entry) {
 	for _, e := range all {
 		r.record(ctx, audit.Event{
-			Action: audit.Ended, Tenant: tenantName, Client: e.ClientHash, Subject: e.Subject, Grant: e.ID, Reason: "operator",
+			Action: audit.Ended, Tenant: tenantName, Client: e.ClientHash, Subject: e.Subject, Upstream: e.Upstream, Grant: e.ID, Reason: "operator",
 		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 const (
@@ -37,6 +38,9 @@ type Claims struct {
 	ClientID string `json:"client_id"`         // the client's hash, as in audit lines: a client id is long
 	Scope    string `json:"scope,omitempty"`
 	Grant    string `json:"grant"` // names the login in audit lines
+	// Upstream is whose account sub is: the same sub of another upstream is
+	// another user.
+	Upstream upstream.Identity `json:"upstream_identity,omitempty"`
 }
 
 // Issuer signs assertions. It keeps those of the last minutes, because every
@@ -51,7 +55,10 @@ type Issuer struct {
 }
 
 // subject is whom an assertion is about, and to whom it speaks.
-type subject struct{ issuer, grant, audience string }
+type subject struct {
+	issuer, grant, audience string
+	upstream                upstream.Identity
+}
 
 type signed struct {
 	text string
@@ -72,7 +79,7 @@ func NewIssuer(keys *seal.Keyring, now func() time.Time) *Issuer {
 // Issue returns an assertion about the user of a grant for the backend at
 // audience.
 func (i *Issuer) Issue(t *tenant.Tenant, l *grant.Live, audience string) (string, error) {
-	about, now := subject{t.Issuer, l.ID, audience}, i.now()
+	about, now := subject{t.Issuer, l.ID, audience, l.Record.Upstream}, i.now()
 	if text, ok := i.kept(about, now); ok {
 		return text, nil
 	}
@@ -97,7 +104,7 @@ func (i *Issuer) sign(t *tenant.Tenant, l *grant.Live, audience string, now time
 			IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(Life)),
 		},
 		Tenant: t.Name, Account: l.Record.AccountName, ClientID: l.Record.ClientHash,
-		Scope: strings.Join(l.Record.Scopes, " "), Grant: l.ID,
+		Scope: strings.Join(l.Record.Scopes, " "), Grant: l.ID, Upstream: l.Record.Upstream,
 	}).Serialize()
 }
 

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 // Action names a decision.
@@ -61,9 +63,10 @@ const (
 type Event struct {
 	Action   Action
 	Tenant   string
-	Client   string // hash of the client id, as in the grant
-	Server   string // id of the resource server that asked
-	Subject  string // the account at the upstream
+	Client   string            // hash of the client id, as in the grant
+	Server   string            // id of the resource server that asked
+	Subject  string            // the account at the upstream
+	Upstream upstream.Identity // whose account it is
 	Grant    string
 	Reason   string // for refusals
 	Address  string // of the sender, where nothing else is known of it
@@ -93,20 +96,21 @@ func (l *Log) Record(ctx context.Context, e Event) {
 		return
 	}
 	line, err := json.Marshal(struct {
-		Time     time.Time `json:"time"`
-		Action   Action    `json:"action"`
-		Tenant   string    `json:"tenant,omitempty"`
-		Client   string    `json:"client,omitempty"`
-		Server   string    `json:"server,omitempty"`
-		Provider string    `json:"provider,omitempty"`
-		Host     string    `json:"host,omitempty"`
-		Subject  string    `json:"sub,omitempty"`
-		Grant    string    `json:"grant,omitempty"`
-		Reason   string    `json:"reason,omitempty"`
-		Address  string    `json:"address,omitempty"`
-		Operator string    `json:"operator,omitempty"`
-		Request  string    `json:"request,omitempty"`
-	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Provider, e.Host, e.Subject, e.Grant, e.Reason, e.Address, e.Operator, middleware.GetReqID(ctx)})
+		Time     time.Time         `json:"time"`
+		Action   Action            `json:"action"`
+		Tenant   string            `json:"tenant,omitempty"`
+		Client   string            `json:"client,omitempty"`
+		Server   string            `json:"server,omitempty"`
+		Provider string            `json:"provider,omitempty"`
+		Host     string            `json:"host,omitempty"`
+		Subject  string            `json:"sub,omitempty"`
+		Upstream upstream.Identity `json:"upstream,omitempty"`
+		Grant    string            `json:"grant,omitempty"`
+		Reason   string            `json:"reason,omitempty"`
+		Address  string            `json:"address,omitempty"`
+		Operator string            `json:"operator,omitempty"`
+		Request  string            `json:"request,omitempty"`
+	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Provider, e.Host, e.Subject, e.Upstream, e.Grant, e.Reason, e.Address, e.Operator, middleware.GetReqID(ctx)})
 	if err != nil {
 		return // strings and a time: cannot fail
 	}

@@ -8,6 +8,8 @@ package callback
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -81,7 +83,7 @@ func (e *Endpoint) grant(r *http.Request, t *tenant.Tenant, c *client.Client, s 
 	if err != nil {
 		return "", err
 	}
-	event.Subject = cred.Account.ID
+	event.Subject, event.Upstream = cred.Account.ID, t.UpstreamIdentity()
 	if ok, why := t.Accounts.Admits(cred.Account, t.Provider.Describe().Issuer); !ok {
 		// The credential is dropped, not revoked: see RATIONALE.
 		event.Action = audit.AccountRefused
@@ -111,8 +113,8 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 		event.Reason = err.Error()
 		e.Log.Warn("login failed", "tenant", t.Name, "error", err)
 	} else {
-		event.Action, event.Subject, notice = audit.SignedIn, cred.Account.ID, pages.NoNotice
-		if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name}); err != nil {
+		event.Action, event.Subject, event.Upstream, notice = audit.SignedIn, cred.Account.ID, t.UpstreamIdentity(), pages.NoNotice
+		if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name, Upstream: t.UpstreamIdentity()}); err != nil {
 			return err
 		}
 	}
@@ -124,6 +126,9 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 // exchange gets the credential, with an account and a token in it. Its errors
 // are fit for the client.
 func exchange(r *http.Request, t *tenant.Tenant, s session.Session) (*upstream.Credential, error) {
+	if err := checkIssuer(t.Provider.Describe().CallbackIssuer, r.URL.Query()); err != nil {
+		return nil, err
+	}
 	cred, err := t.Provider.Exchange(r.Context(), upstream.ExchangeRequest{
 		Query: r.URL.Query(), CodeVerifier: s.Verifier, Scopes: t.UpstreamScopes(s.Request.Scopes),
 		Needs: t.Accounts.Needs(),
@@ -135,6 +140,19 @@ func exchange(r *http.Request, t *tenant.Tenant, s session.Session) (*upstream.C
 		return nil, upstream.ToOAuth(upstream.StepLogin, &upstream.Error{Kind: upstream.Bug, Detail: "the provider returned no account or no access token"})
 	}
 	return cred, nil
+}
+
+// checkIssuer refuses a callback that does not carry the issuer demanded, once
+// (RFC 9207 §2.4). It says whose code came, so it is checked before anything is
+// sent.
+func checkIssuer(want string, query url.Values) error {
+	if want == "" || slices.Equal(query["iss"], []string{want}) {
+		return nil
+	}
+	return &oauth.Error{
+		Code: oauth.AccessDenied, Description: "the answer of this login came from another upstream service than the one asked; start again",
+		Cause: errors.New("callback: iss is not the issuer of the tenant's upstream (RFC 9207)"),
+	}
 }
 
 // granted is what the client gets: what it asked for, less what the upstream

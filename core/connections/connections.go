@@ -53,7 +53,7 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		SignedIn: v.Subject != "", AccountName: v.Name,
 	}
 	if page.SignedIn {
-		grants, whole, err := e.Grants.OfAccount(r.Context(), t, v.Subject)
+		grants, whole, err := e.Grants.OfAccount(r.Context(), t, v.Account())
 		if err != nil {
 			return oauth.Unavailable(err)
 		}
@@ -121,7 +121,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 
 // endAll ends what the page lists.
 func (e *Endpoint) endAll(ctx context.Context, t *tenant.Tenant, v session.Visitor) error {
-	grants, _, err := e.Grants.OfAccount(ctx, t, v.Subject)
+	grants, _, err := e.Grants.OfAccount(ctx, t, v.Account())
 	if err != nil {
 		return err
 	}
@@ -136,13 +136,13 @@ func (e *Endpoint) endAll(ctx context.Context, t *tenant.Tenant, v session.Visit
 // end ends one grant. One that is gone, or was never this user's, is no error:
 // a button that is pressed twice does once what it says.
 func (e *Endpoint) end(ctx context.Context, t *tenant.Tenant, v session.Visitor, id string) error {
-	g, err := e.Grants.EndOfAccount(ctx, t, v.Subject, id)
+	g, err := e.Grants.EndOfAccount(ctx, t, v.Account(), id)
 	if grant.ReasonOf(err) == grant.Gone {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	e.Audit.Record(ctx, audit.Event{Action: audit.Ended, Tenant: t.Name, Client: g.ClientHash, Subject: v.Subject, Grant: g.ID})
+	e.Audit.Record(ctx, audit.Event{Action: audit.Ended, Tenant: t.Name, Client: g.ClientHash, Subject: v.Subject, Upstream: v.Upstream, Grant: g.ID})
 	return nil
 }

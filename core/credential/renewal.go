@@ -65,7 +65,7 @@ func (k *Keeper) store(ctx context.Context, t *tenant.Tenant, l *grant.Live, cre
 	if err != nil {
 		return nil, err // the journal is kept: the next caller goes on from there
 	}
-	k.audit.Record(ctx, audit.Event{Action: audit.Renewed, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject})
+	k.audit.Record(ctx, audit.Event{Action: audit.Renewed, Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Upstream: l.Record.Upstream})
 	return renewed.Credential, nil
 }
 
@@ -113,7 +113,7 @@ func (k *Keeper) stop(ctx context.Context, t *tenant.Tenant, l *grant.Live, err 
 		return err
 	}
 	outcome := upstream.OutcomeOf(upstream.StepCall, err)
-	k.audit.Record(ctx, audit.Event{Action: audit.Action(outcome.Audit), Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: reasonOf(kind, why)})
+	k.audit.Record(ctx, audit.Event{Action: audit.Action(outcome.Audit), Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Upstream: l.Record.Upstream, Reason: reasonOf(kind, why)})
 	k.log.Write(level(outcome.Log), "the user has to log in again", []any{"tenant", t.Name, "kind", string(kind)},
 		"grant", l.ID, "error", why, "request", middleware.GetReqID(ctx))
 	return fmt.Errorf("%w: %w", ErrNeedsLogin, err)
@@ -123,7 +123,7 @@ func (k *Keeper) stop(ctx context.Context, t *tenant.Tenant, l *grant.Live, err 
 func (k *Keeper) report(ctx context.Context, t *tenant.Tenant, l *grant.Live, outcome upstream.Outcome, err error) {
 	kind, why := upstream.KindOf(err), explain(l, err)
 	k.audit.Record(ctx, audit.Event{
-		Action: audit.Action(outcome.Audit), Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Reason: reasonOf(kind, why),
+		Action: audit.Action(outcome.Audit), Tenant: t.Name, Grant: l.ID, Subject: l.Record.Subject, Upstream: l.Record.Upstream, Reason: reasonOf(kind, why),
 	})
 	k.log.Write(level(outcome.Log), "the upstream credential cannot be renewed", []any{"tenant", t.Name, "kind", string(kind)},
 		"grant", l.ID, "error", why, "remedy", remedy(t, l, kind), "request", middleware.GetReqID(ctx))

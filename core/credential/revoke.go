@@ -23,9 +23,12 @@ func (k *Keeper) Revoke(ctx context.Context, t *tenant.Tenant, l *grant.Live) {
 	if !t.Provider.Describe().CanRevoke {
 		return
 	}
-	failed := audit.Event{Action: audit.UpstreamRevokeFailed, Tenant: t.Name, Client: l.Record.ClientHash, Grant: l.ID, Subject: l.Record.Subject}
+	failed := audit.Event{Action: audit.UpstreamRevokeFailed, Tenant: t.Name, Client: l.Record.ClientHash, Grant: l.ID, Subject: l.Record.Subject, Upstream: l.Record.Upstream}
 	if l.Credential == nil {
 		failed.Reason = "unreadable"
+		if _, ours := t.Owner(l.Record.Upstream, l.Record.Created); !ours {
+			failed.Reason = string(grant.OtherUpstream)
+		}
 		k.audit.Record(ctx, failed)
 		return
 	}

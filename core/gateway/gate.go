@@ -56,7 +56,8 @@ func (p *pass) anonymous() bool { return p.live == nil }
 func (p *pass) rejected(t *tenant.Tenant, reason string) audit.Event {
 	event := audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: reason}
 	if p != nil && !p.anonymous() {
-		event.Grant, event.Subject, event.Client = p.live.ID, p.live.Record.Subject, p.live.Record.ClientHash
+		event.Grant, event.Client = p.live.ID, p.live.Record.ClientHash
+		event.Subject, event.Upstream = p.live.Record.Subject, p.live.Record.Upstream
 	}
 	return event
 }

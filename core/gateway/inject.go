@@ -69,6 +69,8 @@ func (g *gate) value(name tenant.Placeholder, t *tenant.Tenant, p *pass, origin 
 		return g.assertions.Issue(t, p.live, origin)
 	case tenant.Subject:
 		return headerSafe(p.live.Record.Subject), nil
+	case tenant.AccountKey:
+		return p.live.Record.Account(t).Hash(), nil
 	case tenant.Account:
 		return headerSafe(p.live.Record.AccountName), nil
 	case tenant.ClientHash:

@@ -10,11 +10,14 @@ import (
 
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
-// account is the record account/<tenant>/<hash of the subject>: which grants a
-// user has. (A subject may hold any character; the hash hides nothing from
-// whoever can guess one.) It is an index and no more. A grant's own record says
+// account is the record account/<tenant>/<hash of the account {issuer, id}>:
+// which grants a user has. (An id may hold any character; the hash hides nothing
+// from whoever can guess one.) Releases before upstream identities kept it at
+// the hash of the id alone and know no other place, so this release writes both
+// and reads both: see indexes. It is an index and no more. A grant's own record says
 // whose it is, so an id too many shows nothing and ends nothing; but none may
 // be missing. Therefore a login adds its id before it stores its grant, and
 // what happens to the grant later, above all a refresh, leaves the index alone.
@@ -58,17 +61,37 @@ type Summary struct {
 	LoginReason *LoginReason // not nil where State is NeedsLogin
 }
 
-// enroll adds a grant that is about to be stored to its account's index, and
-// returns the index.
-func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, subject, id string, codeEnds time.Time) (account, error) {
-	at, partial := shortHash(subject), false
+// enroll adds a grant that is about to be stored to its account's indexes, and
+// returns the one that says which grants need a login.
+func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey, id string, codeEnds time.Time) (account, error) {
+	entry := listed{ID: id, Code: codeEnds.Unix()}
+	if _, err := s.enrollAt(ctx, t, of, of.Hash(), entry); err != nil {
+		return account{}, err
+	}
+	return s.enrollAt(ctx, t, of, shortHash(of.ID), entry)
+}
+
+// indexes are the places of an account's index: its own, those of identities
+// that mean the same upstream, and that of the id alone.
+func indexes(t *tenant.Tenant, of upstream.AccountKey) []string {
+	places := []string{of.Hash()}
+	if of.Issuer == t.UpstreamIdentity() {
+		for _, same := range t.SameUpstreams() {
+			places = append(places, upstream.AccountKey{Issuer: same, ID: of.ID}.Hash())
+		}
+	}
+	return append(places, shortHash(of.ID))
+}
+
+func (s *Store) enrollAt(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey, at string, entry listed) (account, error) {
+	partial := false
 	add := func(a *account) (time.Duration, error) {
 		if len(a.Grants) >= maxListed {
-			if err := s.makeRoom(ctx, t, subject, a); err != nil {
+			if err := s.makeRoom(ctx, t, of, a); err != nil {
 				return 0, err
 			}
 		}
-		a.Grants = append(a.Grants, listed{ID: id, Code: codeEnds.Unix()})
+		a.Grants = append(a.Grants, entry)
 		a.Partial = a.Partial || partial
 		return accountLife, nil
 	}
@@ -86,8 +109,8 @@ func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, subject, id string
 // makeRoom takes the ids of ended grants out of a full index, and the oldest
 // of what remains beyond three quarters: reading all grants at each login of
 // somebody who has that many would be too much.
-func (s *Store) makeRoom(ctx context.Context, t *tenant.Tenant, subject string, a *account) error {
-	_, ended, err := s.read(ctx, t, subject, a.Grants)
+func (s *Store) makeRoom(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey, a *account) error {
+	_, ended, err := s.read(ctx, t, of, a.Grants)
 	if err != nil {
 		return err
 	}
@@ -108,8 +131,27 @@ func (a *account) drop(ids []string) bool {
 // OfAccount returns the grants of a user at a tenant, newest first, and tidies
 // the index. Without whole there may be more than the index knows. An error is
 // the store's.
-func (s *Store) OfAccount(ctx context.Context, t *tenant.Tenant, subject string) (grants []Summary, whole bool, err error) {
-	at := shortHash(subject)
+func (s *Store) OfAccount(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey) (grants []Summary, whole bool, err error) {
+	whole = true
+	for _, at := range indexes(t, of) {
+		found, complete, err := s.indexed(ctx, t, of, at)
+		if err != nil {
+			return nil, false, err
+		}
+		grants, whole = append(grants, found...), whole && complete
+	}
+	slices.Reverse(grants) // a login adds to the end of an index
+	slices.SortStableFunc(grants, func(a, b Summary) int { return b.Created.Compare(a.Created) })
+	seen := map[string]bool{}
+	return slices.DeleteFunc(grants, func(g Summary) bool {
+		before := seen[g.ID]
+		seen[g.ID] = true
+		return before
+	}), whole, nil
+}
+
+// indexed returns the grants of one index, oldest first.
+func (s *Store) indexed(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey, at string) (grants []Summary, whole bool, err error) {
 	a, err := s.accounts.Get(ctx, t.Name, at)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -119,11 +161,10 @@ func (s *Store) OfAccount(ctx context.Context, t *tenant.Tenant, subject string)
 	case err != nil:
 		return nil, false, err
 	}
-	grants, ended, err := s.read(ctx, t, subject, a.Grants)
+	grants, ended, err := s.read(ctx, t, of, a.Grants)
 	if err != nil {
 		return nil, false, err
 	}
-	slices.Reverse(grants) // a login adds to the end of the index
 	if len(ended) > 0 {
 		_, _ = s.accounts.Update(ctx, t.Name, at, func(a *account) (time.Duration, error) { // if it fails, next time
 			switch {
@@ -141,7 +182,7 @@ func (s *Store) OfAccount(ctx context.Context, t *tenant.Tenant, subject string)
 // read returns the grants in the index that are there and the ids of those
 // that have ended. A grant that cannot be read, because its server key is
 // gone, is neither: nobody can use it, unless the key comes back.
-func (s *Store) read(ctx context.Context, t *tenant.Tenant, subject string, index []listed) (grants []Summary, ended []string, err error) {
+func (s *Store) read(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey, index []listed) (grants []Summary, ended []string, err error) {
 	found := make([]*Summary, len(index))
 	gone := make([]bool, len(index))
 	g, ctx := errgroup.WithContext(ctx)
@@ -155,7 +196,7 @@ func (s *Store) read(ctx context.Context, t *tenant.Tenant, subject string, inde
 			case errors.Is(err, store.ErrUnreadable):
 			case err != nil:
 				return err
-			case rec.Subject == subject && !s.over(&rec, t):
+			case rec.Account(t) == of && !s.over(&rec, t):
 				summary := rec.summary(l.ID)
 				summary.Expires = rec.ends(t)
 				found[i] = &summary
@@ -179,9 +220,9 @@ func (s *Store) read(ctx context.Context, t *tenant.Tenant, subject string, inde
 // EndOfAccount ends a grant if it is this user's, and returns what it was. A
 // grant of somebody else is refused as Gone, like one that is not there. Its id
 // leaves the index when that is read.
-func (s *Store) EndOfAccount(ctx context.Context, t *tenant.Tenant, subject, id string) (Summary, error) {
+func (s *Store) EndOfAccount(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey, id string) (Summary, error) {
 	rec, err := s.records.Update(ctx, t.Name, id, func(r *Record) (time.Duration, error) {
-		if r.Subject != subject {
+		if r.Account(t) != of {
 			return 0, refuse(Gone)
 		}
 		return 0, store.Delete

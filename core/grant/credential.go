@@ -151,6 +151,9 @@ func (s *Store) change(ctx context.Context, t *tenant.Tenant, l *Live, f func(*R
 		if left <= 0 {
 			return 0, refuse(Gone)
 		}
+		if err := s.claim(t, r); err != nil {
+			return 0, err
+		}
 		return left, f(r)
 	})
 	if errors.Is(err, store.ErrNotFound) {

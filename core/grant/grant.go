@@ -59,6 +59,9 @@ type Record struct {
 
 	Subject     string `json:"sub"` // the account's stable id at the upstream
 	AccountName string `json:"account,omitempty"`
+	// Upstream is the app that the user granted access to. Zero: a release
+	// without it wrote the record; see tenant.Tenant.Owner.
+	Upstream upstream.Identity `json:"upstream,omitempty"`
 
 	Generation uint32    `json:"gen"`               // of the refresh token that counts now
 	Rotated    time.Time `json:"rotated,omitzero"`  // when it became that
@@ -120,6 +123,7 @@ const (
 	WrongResource Reason = "wrong_resource" // meant for another resource
 	WrongScope    Reason = "wrong_scope"    // a refresh asked for more than was granted
 	WrongVerifier Reason = "wrong_verifier" // PKCE failed
+	OtherUpstream Reason = "other_upstream" // the tenant's settings lead to another upstream than the login
 )
 
 // Refusal is the error for a token that does not count. Every other error of

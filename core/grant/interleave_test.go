@@ -169,7 +169,7 @@ func (w *world) begin() {
 	began := w.clock.now()
 	w.start(a)
 	for len(w.actors) > 0 {
-		if w.chance.IntN(4) == 0 {
+		if w.clock.now().Sub(began) < codeLife-time.Minute && w.chance.IntN(4) == 0 {
 			w.clock.advance(time.Minute) // the store is slow
 		}
 		w.step(a, proceed)
@@ -356,7 +356,10 @@ func (w *world) end(a *actor) {
 		a.run = func(s *Store) string { _, err := s.Delete(ctx, "music", id); return outcome(err) }
 	default:
 		a.name = "user ends"
-		a.run = func(s *Store) string { _, err := s.EndOfAccount(ctx, w.harness.t, "42", id); return outcome(err) }
+		a.run = func(s *Store) string {
+			_, err := s.EndOfAccount(ctx, w.harness.t, w.harness.t.Account("42"), id)
+			return outcome(err)
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func findAmongMany(t *testing.T, driver store.Driver) {
 	times = times[:min(len(sample), 200)]
 	for i := range times {
 		began := time.Now()
-		list, whole, err := grants.OfAccount(t.Context(), music, sample[i].subject)
+		list, whole, err := grants.OfAccount(t.Context(), music, music.Account(sample[i].subject))
 		times[i] = time.Since(began)
 		if err != nil || !whole || len(list) != grantsOfAccount {
 			t.Fatalf("%s has %d grants (%v), %v; want %d", sample[i].subject, len(list), whole, err, grantsOfAccount)

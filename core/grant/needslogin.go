@@ -50,13 +50,13 @@ func (s *Store) RequireLogin(ctx context.Context, t *tenant.Tenant, l *Live, hol
 // supersede deletes what a login of a client replaces: the account's grants of
 // the same client that need one. A failure leaves a record as above, so a login
 // does not fail for it.
-func (s *Store) supersede(ctx context.Context, t *tenant.Tenant, a account, subject, clientHash string) {
+func (s *Store) supersede(ctx context.Context, t *tenant.Tenant, a account, of upstream.AccountKey, clientHash string) {
 	for _, g := range a.Grants {
 		if !g.NeedsLogin {
 			continue
 		}
 		_, _ = s.records.Update(ctx, t.Name, g.ID, func(r *Record) (time.Duration, error) {
-			if r.State != NeedsLogin || r.Subject != subject || r.ClientHash != clientHash {
+			if r.State != NeedsLogin || r.Account(t) != of || r.ClientHash != clientHash {
 				return 0, store.Keep
 			}
 			return 0, store.Delete

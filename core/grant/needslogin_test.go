@@ -45,7 +45,7 @@ func TestGrantThatNeedsALoginKeepsItsReason(t *testing.T) {
 			t.Errorf("lease: %v", err)
 		}
 	}
-	grants, _, err := h.OfAccount(t.Context(), h.t, "42")
+	grants, _, err := h.OfAccount(t.Context(), h.t, h.t.Account("42"))
 	if err != nil || len(grants) != 1 || grants[0].State != NeedsLogin {
 		t.Fatalf("of the account: %+v, %v", grants, err)
 	}
@@ -57,7 +57,7 @@ func TestGrantThatNeedsALoginKeepsItsReason(t *testing.T) {
 	if _, err := h.Verify(t.Context(), h.t, tokens.Access); ReasonOf(err) == "" {
 		t.Errorf("after its end: %v", err)
 	}
-	if grants, _, err := h.OfAccount(t.Context(), h.t, "42"); err != nil || len(grants) != 0 {
+	if grants, _, err := h.OfAccount(t.Context(), h.t, h.t.Account("42")); err != nil || len(grants) != 0 {
 		t.Errorf("after its end: %+v, %v", grants, err)
 	}
 }

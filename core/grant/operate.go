@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 // What is in this file looks at all the grants of a tenant: it is for operators'
@@ -21,10 +22,11 @@ type Entry struct {
 
 	Subject     string // the account's stable id at the upstream
 	AccountName string
+	Upstream    upstream.Identity // the app that the user granted access to; zero: a release without identities wrote it
 }
 
 func (r *Record) entry(id string) Entry {
-	return Entry{Summary: r.summary(id), Subject: r.Subject, AccountName: r.AccountName}
+	return Entry{Summary: r.summary(id), Subject: r.Subject, AccountName: r.AccountName, Upstream: r.Upstream}
 }
 
 // scanners is how many grants are read at a time.

@@ -14,7 +14,8 @@ import (
 // until it expires: a client that missed an answer holds no other.
 //
 // The Live returned is the grant as it was; its Credential is nil if it cannot
-// be opened any more, which keeps nothing from being deleted. Without an error
+// be opened any more, or is of another upstream than the tenant's, which keeps
+// nothing from being deleted. Without an error
 // the grant is gone. A *Refusal says that nothing was done: WrongClient for
 // the token of another client, every other reason for a token that counts for
 // nothing already.
@@ -31,6 +32,9 @@ func (s *Store) Revoke(ctx context.Context, t *tenant.Tenant, text, clientID str
 	})
 	if err != nil {
 		return nil, err
+	}
+	if _, ours := t.Owner(rec.Upstream, rec.Created); !ours { // its credential is not for the tenant's upstream to see
+		return &Live{ID: tok.id(), Record: rec, secret: tok.grantSecret()}, nil
 	}
 	l, err := s.live(t, tok, rec)
 	if err != nil {

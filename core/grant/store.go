@@ -19,6 +19,8 @@ type Store struct {
 	accounts *store.Collection[account]
 	keys     *seal.Keyring
 	now      func() time.Time
+
+	otherUpstream func(t *tenant.Tenant, owner upstream.Identity) // nil: not called
 }
 
 // NewStore returns a Store over driver. A nil now means time.Now. It remembers
@@ -59,7 +61,7 @@ func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code strin
 	}
 	// In this order: a crash in between leaves an id without a grant in the
 	// index, and never a grant that its user cannot see.
-	index, err := s.enroll(ctx, t, n.Credential.Account.ID, tok.id(), tok.expires)
+	index, err := s.enroll(ctx, t, t.Account(n.Credential.Account.ID), tok.id(), tok.expires)
 	if err != nil {
 		return "", err
 	}
@@ -67,13 +69,13 @@ func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code strin
 		State: Pending, Created: now, LastUsed: now, Renewed: now, Expires: tok.expires,
 		ClientHash: HashClient(n.ClientID), ClientName: n.ClientName,
 		RedirectURI: n.RedirectURI, Challenge: n.Challenge, Resource: n.Resource, Scopes: n.Scopes,
-		Subject: n.Credential.Account.ID, AccountName: n.Credential.Account.Name,
+		Subject: n.Credential.Account.ID, AccountName: n.Credential.Account.Name, Upstream: t.UpstreamIdentity(),
 		Credential: cred,
 	}, t.Lifetimes.Code)
 	if err != nil {
 		return "", err
 	}
-	s.supersede(ctx, t, index, n.Credential.Account.ID, HashClient(n.ClientID))
+	s.supersede(ctx, t, index, t.Account(n.Credential.Account.ID), HashClient(n.ClientID))
 	return s.mint(Code, t.Name, tok), nil
 }
 
@@ -109,6 +111,9 @@ func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Pre
 		replay = false
 		if r.ClientHash != HashClient(p.ClientID) {
 			return 0, refuse(WrongClient) // a stranger's request ends nobody's grant
+		}
+		if err := s.claim(t, r); err != nil {
+			return 0, err
 		}
 		if r.State != Pending {
 			replay = true
@@ -157,6 +162,9 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 			return 0, refuse(NotActive)
 		case s.over(r, t):
 			return 0, refuse(Gone)
+		}
+		if err := s.claim(t, r); err != nil {
+			return 0, err
 		}
 		if err := r.checkResource(p.Resources); err != nil {
 			return 0, err

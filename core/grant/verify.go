@@ -69,7 +69,8 @@ func (s *Store) Stands(ctx context.Context, t *tenant.Tenant, l *Live) error {
 		case s.over(&version.Value, t):
 			return refuse(Gone)
 		}
-		return nil
+		checked := version.Value
+		return s.claim(t, &checked)
 	})
 }
 
@@ -103,6 +104,11 @@ func (s *Store) verify(t *tenant.Tenant, tok token, rec *Record) (*Live, error) 
 	case !t.Accepts(rec.Resource):
 		return nil, refuse(WrongResource)
 	}
+	checked := *rec // a version that is remembered is shared
+	if err := s.claim(t, &checked); err != nil {
+		return nil, err
+	}
+	rec = &checked
 	l, err := s.live(t, tok, *rec)
 	if err != nil {
 		return nil, err

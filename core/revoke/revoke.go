@@ -71,7 +71,7 @@ func (e *Endpoint) end(r *http.Request, t *tenant.Tenant, p oauth.Params, event 
 	if err != nil {
 		return nil, err
 	}
-	event.Grant, event.Subject = live.ID, live.Record.Subject
+	event.Grant, event.Subject, event.Upstream = live.ID, live.Record.Subject, live.Record.Upstream
 	return live, nil
 }
 

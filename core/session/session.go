@@ -49,6 +49,10 @@ var (
 	ErrForm = oauth.Errorf(oauth.InvalidRequest, "This page was open for too long, or it was opened in another browser.")
 	// ErrGone says that a session ended, was used before or never was.
 	ErrGone = oauth.Errorf(oauth.InvalidRequest, "The login took too long, or this page was loaded a second time.")
+	// ErrOtherUpstream says that the tenant has come to another upstream than the
+	// one that the user was sent to. Neither the code nor the verifier is for
+	// that one to see.
+	ErrOtherUpstream = oauth.Errorf(oauth.InvalidRequest, "This server was set up for another upstream service while you logged in. Nothing was sent to it. Start again from your application.")
 	// ErrBrowser says that the callback came from another browser than the one
 	// that consented.
 	ErrBrowser = oauth.Errorf(oauth.InvalidRequest, "The login was finished before, was started in another browser, or this browser does not keep cookies.")
@@ -67,6 +71,9 @@ type record struct {
 	Request  Request `json:"request"`
 	SignIn   bool    `json:"sign_in,omitempty"`
 	Provider string  `json:"provider"` // that sent the user to log in
+	// Upstream is the app that the user was sent to. Zero: a release without it
+	// stored the session.
+	Upstream upstream.Identity `json:"upstream,omitempty"`
 	// Verifier answers the upstream's PKCE challenge, Browser is the hash of
 	// the cookie set at the beginning.
 	Verifier string `json:"verifier,omitempty"`
@@ -122,7 +129,7 @@ func (s *Store) begin(ctx context.Context, w http.ResponseWriter, t *tenant.Tena
 		challenge = oauth.ChallengeOf(rec.Verifier)
 	}
 	id, browser := seal.RandomID(32), seal.RandomID(32)
-	rec.Browser, rec.Provider = hash(browser), t.Provider.Describe().Name
+	rec.Browser, rec.Provider, rec.Upstream = hash(browser), t.Provider.Describe().Name, t.UpstreamIdentity()
 	if err := s.records.Create(ctx, t.Name, id, rec, t.Lifetimes.Session); err != nil {
 		return "", oauth.Unavailable(err)
 	}
@@ -159,12 +166,21 @@ func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return Session{}, oauth.Unavailable(err)
 	case subtle.ConstantTimeCompare([]byte(rec.Browser), []byte(hash(browser))) != 1:
 		return Session{}, ErrBrowser
-	case rec.Provider != t.Provider.Describe().Name:
-		// The tenant changed its upstream meanwhile, and one's code is not for
-		// another to see. A new version of the same provider takes it up.
-		return Session{}, ErrGone
+	}
+	if _, ours := s.owner(t, rec.Upstream, t.Lifetimes.Session); !ours || rec.Upstream == "" && rec.Provider != t.Provider.Describe().Name {
+		return Session{}, ErrOtherUpstream
 	}
 	return Session{Request: rec.Request, SignIn: rec.SignIn, Verifier: seal.NewSecret(rec.Verifier)}, nil
+}
+
+// owner is tenant.Owner for what lives for a short time. What names no identity
+// was made by a replica of a release without them, and is the tenant's unless
+// that has changed its upstream within the time.
+func (s *Store) owner(t *tenant.Tenant, named upstream.Identity, life time.Duration) (owner upstream.Identity, ours bool) {
+	if named == "" {
+		return t.UpstreamIdentity(), t.OwnSince(s.now().Add(-life))
+	}
+	return t.Owner(named, time.Time{})
 }
 
 func hash(s string) string {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 // VisitorLife is how long a user who signed in may look and act. It is not
@@ -18,6 +19,17 @@ const VisitorLife = 15 * time.Minute
 type Visitor struct {
 	Subject string `json:"sub"`            // the account's stable id at the upstream
 	Name    string `json:"name,omitempty"` // for people
+	// Upstream is whose account it is. Zero in a cookie: a release without it
+	// made it.
+	Upstream upstream.Identity `json:"upstream,omitempty"`
+}
+
+// Account returns the visitor's account; the zero value without a visitor.
+func (v Visitor) Account() upstream.AccountKey {
+	if v.Subject == "" {
+		return upstream.AccountKey{}
+	}
+	return upstream.AccountKey{Issuer: v.Upstream, ID: v.Subject}
 }
 
 // maxVisitorName is in bytes: the name travels in a cookie.
@@ -40,6 +52,11 @@ func (s *Store) Welcome(w http.ResponseWriter, t *tenant.Tenant, v Visitor) erro
 // Visitor returns who is signed in. The zero Visitor is nobody.
 func (s *Store) Visitor(r *http.Request, t *tenant.Tenant) Visitor {
 	v, _, _ := openValue[Visitor](s, visitorPurpose(t), visitorCookie.read(r, t, t.Name))
+	owner, ours := s.owner(t, v.Upstream, VisitorLife)
+	if v.Subject == "" || !ours { // an account of the upstream that the tenant had before
+		return Visitor{}
+	}
+	v.Upstream = owner
 	return v
 }
 
@@ -53,7 +70,7 @@ func visitorPurpose(t *tenant.Tenant) seal.Purpose {
 // SealVisit returns the token of a form on a page made for v (or for nobody)
 // that counts in this browser only, as SealForm's does.
 func (s *Store) SealVisit(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, v Visitor) (string, error) {
-	return sealValue(s, formPurpose("visit-form", t, keepFormCookie(w, r, t)), v.Subject, t.Lifetimes.Session)
+	return sealValue(s, formPurpose("visit-form", t, keepFormCookie(w, r, t)), v.form(), t.Lifetimes.Session)
 }
 
 // OpenVisit returns who acts by a form with that token: whoever is signed in
@@ -61,9 +78,17 @@ func (s *Store) SealVisit(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 // old or from elsewhere, it is ErrForm.
 func (s *Store) OpenVisit(r *http.Request, t *tenant.Tenant, text string) (Visitor, error) {
 	v := s.Visitor(r, t)
-	subject, err := openForm[string](s, r, "visit-form", t, text)
-	if err != nil || subject != v.Subject {
+	made, err := openForm[string](s, r, "visit-form", t, text)
+	if err != nil || made != v.form() {
 		return Visitor{}, ErrForm
 	}
 	return v, nil
+}
+
+// form is what a form of v's is sealed with.
+func (v Visitor) form() string {
+	if v.Subject == "" {
+		return ""
+	}
+	return v.Account().Hash()
 }

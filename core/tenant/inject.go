@@ -29,12 +29,13 @@ type Placeholder string
 
 // The placeholders. All but TenantName need a user.
 const (
-	Token      Placeholder = "token"     // the upstream access token
-	Assertion  Placeholder = "assertion" // a JWT, see package assertion
-	Subject    Placeholder = "subject"   // the account's stable id at the upstream
-	Account    Placeholder = "account"   // the account's name for people
-	ClientHash Placeholder = "client"    // as in audit lines
-	Scope      Placeholder = "scope"     // what was granted, separated by spaces
+	Token      Placeholder = "token"       // the upstream access token
+	Assertion  Placeholder = "assertion"   // a JWT, see package assertion
+	Subject    Placeholder = "subject"     // the account's stable id at the upstream
+	AccountKey Placeholder = "account_key" // hash of the account's upstream and id: one account of one upstream
+	Account    Placeholder = "account"     // the account's name for people
+	ClientHash Placeholder = "client"      // as in audit lines
+	Scope      Placeholder = "scope"       // what was granted, separated by spaces
 	TenantName Placeholder = "tenant"
 )
 
@@ -70,7 +71,7 @@ func ParseHeader(name, value string) (Header, error) {
 			break
 		}
 		inner, after, closed := strings.Cut(rest, "}")
-		if !closed || !slices.Contains([]Placeholder{Token, Assertion, Subject, Account, ClientHash, Scope, TenantName}, Placeholder(inner)) {
+		if !closed || !slices.Contains([]Placeholder{Token, Assertion, Subject, AccountKey, Account, ClientHash, Scope, TenantName}, Placeholder(inner)) {
 			return h, errors.New("a { begins no placeholder")
 		}
 		h.Value.parts = append(h.Value.parts, part{name: Placeholder(inner)})

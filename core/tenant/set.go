@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -66,8 +67,31 @@ func (s *Set) share(t *Tenant) error {
 	if s.shared[key] == nil {
 		s.shared[key] = map[string]*Tenant{}
 	}
+	for _, name := range slices.Sorted(maps.Keys(s.shared[key])) {
+		if other := s.shared[key][name]; !mayShare(t, other) {
+			return fmt.Errorf("tenants %s and %s cannot share the callback %s: their upstreams differ (%s and %s), and a login at one could be brought to the other (RFC 9700 §4.4); "+
+				"register each tenant's own callback, or have both providers demand iss (require_iss, RFC 9207) of issuers that differ",
+				other.Name, t.Name, t.SharedCallback, upstreamOf(other), upstreamOf(t))
+		}
+	}
 	s.shared[key][t.Name] = t
 	return nil
+}
+
+// mayShare reports whether two tenants can have one redirect URI: a code that
+// comes there is of one app, or iss says whose it is (RFC 9700 §4.4.2.1).
+func mayShare(a, b *Tenant) bool {
+	if a.Provider == nil || b.Provider == nil || a.UpstreamIdentity() == b.UpstreamIdentity() {
+		return true // without a provider another fault is told
+	}
+	issA, issB := a.Provider.Describe().CallbackIssuer, b.Provider.Describe().CallbackIssuer
+	return issA != "" && issB != "" && issA != issB
+}
+
+// upstreamOf names a tenant's upstream for the operator.
+func upstreamOf(t *Tenant) string {
+	d := t.Provider.Describe()
+	return cmp.Or(d.Upstream, d.Name)
 }
 
 // Sharing returns the tenants, by name, that share the callback at host and

@@ -13,6 +13,8 @@ import (
 
 type noProvider struct{ upstream.Provider }
 
+func (noProvider) Describe() upstream.Description { return upstream.Description{Name: "none"} }
+
 func make1(name, issuer string) *Tenant {
 	return &Tenant{Name: name, Issuer: issuer, Provider: noProvider{}, Backend: &url.URL{Scheme: "http", Host: "b"}, Lifetimes: DefaultLifetimes()}
 }

@@ -149,7 +149,8 @@ func (e *Endpoint) run(r *http.Request, t *tenant.Tenant, kind grantType, p oaut
 	if err != nil {
 		return nil, err
 	}
-	event.Grant, event.Client, event.Subject = done.grant.ID, done.grant.Record.ClientHash, done.grant.Record.Subject
+	event.Grant, event.Client = done.grant.ID, done.grant.Record.ClientHash
+	event.Subject, event.Upstream = done.grant.Record.Subject, done.grant.Record.Upstream
 	return done, nil
 }
 
