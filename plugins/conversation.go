@@ -287,6 +287,11 @@ func (c *conversation) ended(ctx context.Context, e *abi.Error) error {
 	if !ok {
 		return c.bug(fmt.Sprintf("it returned the unknown error kind %q", e.Kind))
 	}
+	message := e.Message
+	if kind == upstream.Unavailable && refusal(c.last()) {
+		kind, message = upstream.Misconfigured, "" // its words say to try again
+	}
+	suspect := c.refused(kind, e.Detail)
 	if kind != upstream.Bug {
 		if err := c.keep.takeBack(ctx, c); err != nil {
 			return &upstream.Error{Kind: upstream.Unavailable, Detail: "the journal could not be changed", Err: err}
@@ -294,11 +299,41 @@ func (c *conversation) ended(ctx context.Context, e *abi.Error) error {
 	}
 	return &upstream.Error{
 		Kind:       kind,
-		Message:    c.secret.clean(e.Message),
+		Suspect:    suspect,
+		Message:    c.secret.clean(message),
 		Detail:     c.secret.clean(e.Detail),
 		RetryAfter: time.Duration(max(0, min(e.RetryAfter, 24*60*60))) * time.Second,
 		Lost:       c.lost && kind != upstream.Bug, // a bug's answers are kept
 	}
+}
+
+// last is the status of the answer that made the provider give up, if it was to
+// a request that acts: a token endpoint's. 0: there is none.
+func (c *conversation) last() int {
+	if n := len(c.steps); n > 0 && c.steps[n-1].acts {
+		return c.steps[n-1].Status
+	}
+	return 0
+}
+
+// refusal reports whether a status says that asking the same again does not
+// help, whatever is in the answer. What a server may say in passing is not among
+// them: 408, 409, 423, 425, 429.
+func refusal(status int) bool {
+	return slices.Contains([]int{400, 401, 403, 404, 405, 410, 415, 422}, status)
+}
+
+// refused says whom an answer may mean that blames our registration: some
+// upstreams use the same words for a refresh token that has ended.
+func (c *conversation) refused(kind upstream.Kind, detail string) upstream.Suspect {
+	status := c.last()
+	switch {
+	case kind != upstream.Misconfigured || status == 0 || status >= 500:
+		return ""
+	case status == 401 || strings.Contains(detail, "invalid_client"): // RFC 6749 §5.2
+		return upstream.SuspectClient
+	}
+	return upstream.SuspectEither
 }
 
 // report hands the log of the last run, which holds those of the runs before,

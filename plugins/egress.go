@@ -48,6 +48,7 @@ func (c *conversation) perform(ctx context.Context, r *abi.Request, body []byte)
 			continue
 		}
 		e := c.egressError(err)
+		e.Detail += fmt.Sprintf(", %s %s", r.Method, req.URL.Host)
 		e.Lost = acts(r) && !forbidden(err) && !errors.Is(err, fetch.ErrUnsent)
 		return step{}, e
 	}
@@ -140,6 +141,8 @@ func (c *conversation) egressError(err error) *upstream.Error {
 	switch {
 	case errors.Is(err, fetch.ErrHostNotAllowed), errors.Is(err, fetch.ErrAddressNotAllowed), errors.Is(err, fetch.ErrScheme),
 		errors.Is(err, errSecretPlace):
+		e.Kind = upstream.Misconfigured
+	case errors.As(err, new(*fetch.SetupError)): // asking again does not help
 		e.Kind = upstream.Misconfigured
 	case errors.Is(err, fetch.ErrHeader), errors.Is(err, fetch.ErrURL):
 		return c.bug(err.Error())

@@ -2,6 +2,8 @@ package plugins
 
 import (
 	"time"
+
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 // Observer is told what plugins do, for counting and keeping. Its methods are
@@ -10,6 +12,7 @@ import (
 type Observer interface {
 	Request(RequestEvent)
 	Run(RunEvent)
+	Conversation(ConversationEvent)
 	Plugin(PluginEvent)
 }
 
@@ -29,6 +32,22 @@ type RunEvent struct {
 	Fuel                 int64 // spent
 	Took                 time.Duration
 	Fault                bool // it broke down; its instance is gone
+}
+
+// ConversationEvent is one operation of a provider, from its beginning to its
+// result or failure.
+type ConversationEvent struct {
+	Provider, Tenant, Op string
+	Outcome              string        // ok, or an upstream.Kind
+	Took                 time.Duration // by the configured clock
+}
+
+// outcomeOf is the Outcome of a conversation that ended with err.
+func outcomeOf(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return string(upstream.KindOf(err))
 }
 
 // Changes of a plugin.
@@ -54,7 +73,10 @@ type nobody struct{}
 
 func (nobody) Request(RequestEvent) {}
 func (nobody) Run(RunEvent)         {}
-func (nobody) Plugin(PluginEvent)   {}
+
+func (nobody) Conversation(ConversationEvent) {}
+
+func (nobody) Plugin(PluginEvent) {}
 
 // changed tells log and observer of a change of m.
 func (m *Module) changed(change, tenant, reason string) {

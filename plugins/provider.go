@@ -45,6 +45,7 @@ func (p *provider) Describe() upstream.Description {
 	d.Issuer, d.ManyOrganizations = p.issuer, p.manyOrganizations
 	d.Refresh = upstream.RefreshRules{
 		Rotates: m.Refresh.Rotates, SingleUse: m.Refresh.SingleUse, Grace: time.Duration(m.Refresh.GraceSeconds) * time.Second,
+		EndsAccessToken: m.Refresh.EndsAccessToken, None: m.Refresh.None,
 	}
 	for _, s := range m.Scopes {
 		if s.Default {

@@ -140,6 +140,8 @@ func encodeRefreshRules(r RefreshRules) tree.Value {
 	setFlag(&o, "rotates", r.Rotates)
 	setFlag(&o, "single_use", r.SingleUse)
 	setNumber(&o, "grace_seconds", int64(r.GraceSeconds))
+	setFlag(&o, "ends_access_token", r.EndsAccessToken)
+	setFlag(&o, "none", r.None)
 	return o.Value()
 }
 

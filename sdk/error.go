@@ -80,10 +80,25 @@ func Bug(message, detail string) *Error {
 
 // OAuthError translates an error code of an authorization or token endpoint
 // (RFC 6749 §4.1.2.1 and §5.2, OpenID Connect Core §3.1.2.6) and its
-// description. A code nobody defined becomes Unavailable: what is not
-// understood must not end a grant.
+// description, where the answer's status says nothing. An unknown code becomes
+// Unavailable: what is not understood must not end a grant.
 func OAuthError(code, description string) *Error {
-	return Fail(oauthKind(code), UpstreamText(code, description))
+	return OAuthAnswer(0, code, description)
+}
+
+// OAuthAnswer is OAuthError for an answer of that status. An unknown code in a
+// 4xx becomes Misconfigured: the upstream answers, and asking again does not
+// help (RFC 9110 §15.5). An authorization endpoint's code, which comes without a
+// status, counts as in a 400.
+func OAuthAnswer(status int, code, description string) *Error {
+	kind := oauthKind(code)
+	if kind == "" {
+		kind = abi.KindUnavailable
+		if status/100 == 4 && status != 408 && status != 425 && status != 429 {
+			kind = abi.KindMisconfigured
+		}
+	}
+	return Fail(kind, UpstreamText(code, description))
 }
 
 func oauthKind(code string) string {
@@ -101,8 +116,10 @@ func oauthKind(code string) string {
 	case "invalid_client", "unauthorized_client", "unsupported_response_type", "unsupported_grant_type", "redirect_uri_mismatch",
 		"invalid_request": // a knob is set wrong: what an upstream says is never taken for a bug of ours
 		return abi.KindMisconfigured
+	case "server_error", "temporarily_unavailable":
+		return abi.KindUnavailable
 	}
-	return abi.KindUnavailable
+	return ""
 }
 
 // UpstreamText joins an upstream's error code and description to one line for

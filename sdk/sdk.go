@@ -100,7 +100,7 @@ type ExchangeInput struct {
 // said instead of one (RFC 6749 §4.1.2.1).
 func (in ExchangeInput) Code() (string, error) {
 	if code := in.Query.Get("error"); code != "" {
-		return "", OAuthError(code, in.Query.Get("error_description"))
+		return "", OAuthAnswer(400, code, in.Query.Get("error_description"))
 	}
 	code := in.Query.Get("code")
 	if code == "" {

@@ -26,6 +26,7 @@ type signals struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 	runs     *prometheus.CounterVec
+	talks    *prometheus.CounterVec
 	fuel     *prometheus.CounterVec
 	changes  *prometheus.CounterVec
 }
@@ -45,6 +46,9 @@ func newSignals(log *audit.Log) *signals {
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_plugin_runs_total", Help: "Runs of plugins by operation and outcome, ok or fault.",
 		}, []string{"provider", "op", "outcome"}),
+		talks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sallyport_upstream_conversations_total", Help: "Operations of providers by outcome: ok, or the kind of the failure (core/SPEC.md, Errors of the upstream).",
+		}, []string{"provider", "tenant", "op", "outcome"}),
 		fuel: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "sallyport_plugin_fuel_total", Help: "Fuel that plugins spent.",
 		}, []string{"provider", "tenant"}),
@@ -52,7 +56,7 @@ func newSignals(log *audit.Log) *signals {
 			Name: "sallyport_plugin_changes_total", Help: "Plugins loaded, swapped, refused, retired, resting and recalled.",
 		}, []string{"change"}),
 	}
-	s.registry.MustRegister(s.requests, s.seconds, s.runs, s.fuel, s.changes,
+	s.registry.MustRegister(s.requests, s.seconds, s.runs, s.talks, s.fuel, s.changes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s
 }
@@ -79,6 +83,11 @@ func (s *signals) Run(e plugins.RunEvent) {
 	}
 	s.runs.WithLabelValues(e.Provider, e.Op, outcome).Inc()
 	s.fuel.WithLabelValues(e.Provider, e.Tenant).Add(float64(max(e.Fuel, 0)))
+}
+
+// Conversation implements plugins.Observer.
+func (s *signals) Conversation(e plugins.ConversationEvent) {
+	s.talks.WithLabelValues(e.Provider, e.Tenant, e.Op, e.Outcome).Inc()
 }
 
 // Plugin implements plugins.Observer.

@@ -36,7 +36,7 @@ func TestHangingTokenEndpointDelaysNoCallWhoseTokenIsValid(t *testing.T) {
 			time.Sleep(time.Minute/calls - time.Millisecond)
 			all.Go(func() {
 				began := time.Now()
-				if got := w.fresh(t, k); got != "old" && time.Since(began) < time.Second {
+				if got := w.fresh(t, k); got != "old" && i < calls*58/60 { // the last second's end after the token
 					t.Errorf("call %d: %s", i, got)
 				}
 				mu.Lock()

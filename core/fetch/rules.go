@@ -75,10 +75,50 @@ func transportError(ctx context.Context, host string, err error) error {
 		return fmt.Errorf("%w: %w", ErrTransport, errProxy)
 	}
 	if cause := ctx.Err(); cause != nil {
-		return fmt.Errorf("%w: %s: %w", ErrTransport, host, cause)
+		return fmt.Errorf("%w: %s: %w", ErrTransport, host, late{cause})
+	}
+	if permanent(err) {
+		return fmt.Errorf("%w: %s: %w", ErrTransport, host, &SetupError{reason(err)})
 	}
 	return fmt.Errorf("%w: %s: %s", ErrTransport, host, reason(err))
 }
+
+// SetupError says that a host cannot answer as it is addressed or set up: asking
+// again does not help until an address, a port or a certificate is
+// changed. It goes with an ErrTransport.
+type SetupError struct{ Reason string }
+
+// Error returns the reason.
+func (e *SetupError) Error() string { return e.Reason }
+
+// permanent reports whether err lasts until an address or the host's setup is
+// changed.
+func permanent(err error) bool {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return dns.IsNotFound
+	}
+	return errors.As(err, new(x509.HostnameError)) || errors.As(err, new(*tls.CertificateVerificationError)) || notTLS(err)
+}
+
+// notTLS reports whether https met a port that does not speak TLS.
+func notTLS(err error) bool {
+	return errors.As(err, new(tls.RecordHeaderError)) || errors.Is(err, http.ErrSchemeMismatch)
+}
+
+// late is the end of a context, in words.
+type late struct{ cause error }
+
+// Error says what the caller waited for.
+func (l late) Error() string {
+	if errors.Is(l.cause, context.DeadlineExceeded) {
+		return "no answer within the time limit"
+	}
+	return "the request was given up"
+}
+
+// Unwrap returns the context's error.
+func (l late) Unwrap() error { return l.cause }
 
 func reason(err error) string {
 	var (
@@ -86,7 +126,6 @@ func reason(err error) string {
 		op       *net.OpError
 		cert     *tls.CertificateVerificationError
 		hostname x509.HostnameError
-		record   tls.RecordHeaderError
 	)
 	switch {
 	case errors.As(err, &dns):
@@ -96,8 +135,8 @@ func reason(err error) string {
 		return "the name cannot be resolved now"
 	case errors.As(err, &hostname), errors.As(err, &cert):
 		return "its TLS certificate is not valid for this host or not signed by a trusted authority"
-	case errors.As(err, &record):
-		return "it does not speak TLS on this port"
+	case notTLS(err):
+		return "it does not speak TLS on this port; the address needs another port, or http"
 	case errors.As(err, &op):
 		return op.Op + " failed: " + op.Err.Error()
 	}

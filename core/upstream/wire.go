@@ -25,7 +25,7 @@ func ToOAuth(step Step, err error) *oauth.Error {
 	}
 	o := OutcomeOf(step, e)
 	fault := &oauth.Error{Code: o.Code, Description: o.User, RetryAfter: e.RetryAfter, Cause: reason{e.Why(), err}}
-	if e.Message != "" {
+	if e.Message != "" && e.Kind != Misconfigured && e.Kind != Bug { // of those the user needs to know who mends it
 		fault.Description = e.Message
 	}
 	if o.Status >= http.StatusBadRequest {

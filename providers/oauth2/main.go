@@ -100,6 +100,7 @@ func (s *settled) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
 		return nil, err
 	}
 	rules := cfg.RefreshRules()
+	rules.None = cfg.RefreshPolicy == oauth2.RefreshNone
 	result := &sdk.CheckResult{Hosts: hosts(nil, cfg), Refresh: &rules, Identity: cfg.UpstreamName(), Issuer: cfg.Issuer}
 	result.ManyOrganizations = cfg.Issuer != "" && oauth2.ManyOrganizations(cfg.Issuer)
 	if !cfg.PKCE {

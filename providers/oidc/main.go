@@ -137,6 +137,7 @@ func (p *oidc) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
 	}
 	table := oauth2.Config{RefreshPolicy: s.refreshPolicy, RefreshGrace: s.refreshGrace}
 	rules := table.RefreshRules()
+	rules.None = table.RefreshPolicy == oauth2.RefreshNone
 	result := &sdk.CheckResult{Hosts: s.hosts, Refresh: &rules, Identity: s.issuer, Issuer: s.issuer}
 	result.ManyOrganizations = oauth2.ManyOrganizations(s.issuer) && len(s.claims) == 0
 	if !s.pkce {

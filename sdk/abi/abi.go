@@ -274,6 +274,10 @@ type RefreshRules struct {
 	Rotates      bool `json:"rotates,omitempty"`       // each refresh answers a new refresh token
 	SingleUse    bool `json:"single_use,omitempty"`    // the old one is dead after use
 	GraceSeconds int  `json:"grace_seconds,omitempty"` // the old one still works this long
+	// EndsAccessToken: a refresh ends the access token of before at once; since 1.2.
+	EndsAccessToken bool `json:"ends_access_token,omitempty"`
+	// None: no refresh token is expected from a login; since 1.2.
+	None bool `json:"none,omitempty"`
 }
 
 // Raw is JSON text carried through unread.

@@ -109,7 +109,11 @@ func (cfg *Config) failure(code, description string) error {
 	if kind, ok := cfg.Failure.Kinds[code]; ok {
 		return sdk.Fail(kind, sdk.UpstreamText(code, description))
 	}
-	return sdk.OAuthError(code, description)
+	status := 400 // of the callback, which has none
+	if cfg.answered != nil {
+		status = cfg.answered.Status
+	}
+	return sdk.OAuthAnswer(status, code, description)
 }
 
 // Credential reads a token answer. The account is not part of it.

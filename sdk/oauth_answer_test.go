@@ -1,0 +1,35 @@
+package sdk_test
+
+import (
+	"testing"
+
+	"github.com/sallyport/sallyport/sdk"
+	"github.com/sallyport/sallyport/sdk/abi"
+)
+
+// An unknown code in a 4xx is not an outage; a known one means the same
+// everywhere.
+func TestUnknownOAuthErrorsCountByStatus(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		status int
+		code   string
+		want   string
+	}{
+		{400, "not_allowed", abi.KindMisconfigured},
+		{403, "not_allowed", abi.KindMisconfigured},
+		{0, "not_allowed", abi.KindUnavailable},
+		{200, "not_allowed", abi.KindUnavailable},
+		{500, "not_allowed", abi.KindUnavailable},
+		{408, "not_allowed", abi.KindUnavailable},
+		{425, "not_allowed", abi.KindUnavailable},
+		{400, "server_error", abi.KindUnavailable},
+		{400, "temporarily_unavailable", abi.KindUnavailable},
+		{400, "invalid_grant", abi.KindInvalidGrant},
+		{500, "invalid_grant", abi.KindInvalidGrant},
+	} {
+		if got := sdk.OAuthAnswer(c.status, c.code, "").Kind; got != c.want {
+			t.Errorf("%d %s: %s, want %s", c.status, c.code, got, c.want)
+		}
+	}
+}
