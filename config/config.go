@@ -27,6 +27,12 @@ type Config struct {
 	// `stderr`, `off`, or the absolute path of a file that is appended to.
 	Audit string `koanf:"audit" default:"stdout" example:"/var/log/sallyport/audit.jsonl"`
 
+	// Whether what needs an audit line waits for the log: while lines cannot be
+	// written, no code or token is issued or exchanged and no backup is made
+	// (503), and `/readyz` says not ready. Without it the server goes on and says
+	// in its log, on `/readyz` and in metrics that lines are missing.
+	AuditRequired bool `koanf:"audit_required"`
+
 	// Where grants and sessions are kept: `bolt://` and an absolute path (one
 	// process, one file), `redis://`, `rediss://` (TLS), `redis+sentinel://` or
 	// `redis+cluster://`, with parameters such as `?prefix=`, `?ca=`, `?replicas=`.
@@ -169,6 +175,12 @@ type Limits struct {
 	// many. Unless it is `off`, a login may also have no more than 256 calls and
 	// streams open at the same time.
 	Calls Rate `koanf:"calls" default:"6000/m"`
+
+	// Tokens that Sallyport never issued, and wrong secrets of clients and
+	// resource servers, of one address. Beyond it they are answered 429 and not
+	// 401. Tokens and secrets that are right go on, except for an id whose
+	// secret that address got wrong as often.
+	Failures Rate `koanf:"failures" default:"120/m"`
 }
 
 // Tenant is one MCP-facing issuer.

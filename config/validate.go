@@ -21,6 +21,9 @@ func (l *loader) validate(c *Config) {
 	l.checkIfSet(path{"server", "admin_socket"}, c.Server.AdminSocket, checkAdminSocket)
 	l.checkAll(path{"server", "trusted_proxies"}, c.Server.TrustedProxies, checkNetwork)
 	l.check(path{"audit"}, c.Audit, checkAudit)
+	if c.AuditRequired && c.Audit == off {
+		l.fault(path{"audit_required"}, problem{"cannot be true with audit: off", "name a file under audit, or leave audit_required out"})
+	}
 	l.check(path{"store"}, c.Store.Reveal(), checkStore)
 	l.checkKeys(c.Keys)
 	if c.Plugins.Dir == "" {

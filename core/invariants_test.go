@@ -82,6 +82,7 @@ func (w *world) answer(t testing.TB, a arrival) (rec *httptest.ResponseRecorder,
 	sent = said(r, strings.NewReplacer(w.replacements()...).Replace(a.body))
 	w.store.Restore(w.before)
 	w.log.Reset()
+	w.audited()
 	w.audit.Reset()
 	w.backend.faults = nil
 	w.up.forget()
@@ -196,7 +197,7 @@ func (w *world) checkAnswer(t testing.TB, a arrival, rec *httptest.ResponseRecor
 			fault("tells of the inside: %q", word)
 		}
 	}
-	for where, text := range map[string]string{"log": w.log.String(), "audit": w.audit.String()} {
+	for where, text := range map[string]string{"log": w.log.String(), "audit": w.audited()} {
 		for _, secret := range slices.Concat(w.secrets, slices.Collect(maps.Values(w.private()))) {
 			if strings.Contains(text, secret) && !strings.Contains(sent, strings.ToLower(secret)) {
 				fault("the %s holds a secret: %s\n%s", where, secret, text)

@@ -155,7 +155,9 @@ func TestRefusalsForTheRateAreAuditedOnceAMinute(t *testing.T) {
 			knock(t, s, from, "POST", "/music/token")
 		}
 	}
-	lines := func() int { return strings.Count(s.Audit(), `"action":"rate_limited"`) }
+	lines := func() int {
+		return strings.Count(s.Audit(), `"action":"rate_limited"`) - strings.Count(s.Audit(), `"omitted":`)
+	}
 	flood("2001:db8::1")
 	if n := lines(); n != 1 || !strings.Contains(s.Audit(), `"reason":"token","address":"2001:db8::/64"`) {
 		t.Errorf("%d lines after one flood: %s", n, s.Audit())
@@ -168,5 +170,8 @@ func TestRefusalsForTheRateAreAuditedOnceAMinute(t *testing.T) {
 	flood("203.0.113.8")
 	if n := lines(); n != 3 {
 		t.Errorf("%d lines after a minute", n)
+	}
+	if !strings.Contains(s.Audit(), `"address":"203.0.113.8","omitted":18`) {
+		t.Errorf("the lines left out are not counted:\n%s", s.Audit())
 	}
 }

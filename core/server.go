@@ -72,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 
 	s.gateway = gateway.New(gateway.Config{
 		Grants: s.grants, Keeper: keeper, Assertions: assertion.NewIssuer(cfg.Keys, cfg.Now),
-		Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport, Calls: cfg.Limits.Calls, Now: cfg.Now, Wall: cfg.wall,
+		Audit: cfg.Audit, Log: cfg.Log, Transport: cfg.BackendTransport, Calls: cfg.Limits.Calls, Failure: s.limits.failure, Now: cfg.Now, Wall: cfg.wall,
 		Keys: cfg.Keys, Store: cfg.Store, CacheTTL: cfg.CacheTTL,
 	})
 	s.forget = append(s.forget, s.gateway.Forget)
@@ -164,7 +164,12 @@ func (s *Server) handler(route tenant.Route) http.Handler {
 			err = receive(w, r)
 		}
 		if err == nil {
-			err = route.Handle(w, r, t)
+			err = s.limits.blocked(r, t, route)
+		}
+		if err == nil {
+			if err = route.Handle(w, r, t); err != nil {
+				err = s.limits.failed(r, t, err)
+			}
 		}
 		if err != nil {
 			s.fail(w, r, route, err)

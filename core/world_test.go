@@ -43,6 +43,7 @@ type world struct {
 	backend    *fakeBackend
 	resolve    func() ([]netip.Addr, error)
 	log, audit *bytes.Buffer
+	audits     *audit.Log
 	// names is what {name} stands for in a request: what the first user and
 	// their clients know, and the operator's resource servers.
 	names map[string]string
@@ -78,6 +79,7 @@ func newWorld(t testing.TB) *world {
 		store: &memory.Driver{Now: worldTime}, backend: &fakeBackend{}, log: &bytes.Buffer{}, audit: &bytes.Buffer{},
 		names: map[string]string{}, secrets: []string{key.Reveal(), apiSecret, edgeSecret, knownSecret, injectedSecret},
 	}
+	w.audits = audit.New(audit.Config{Out: w.audit, Now: worldTime})
 	w.resolve = func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, nil } // nobody is asked
 	w.up = &faultyUpstream{}
 	w.up.forget()
@@ -86,7 +88,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.server, err = core.New(core.Config{
-		Tenants: tenants, Store: w.store, Keys: keys, Now: worldTime, Audit: audit.New(w.audit, worldTime),
+		Tenants: tenants, Store: w.store, Keys: keys, Now: worldTime, Audit: w.audits,
 		Log:              hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: w.log}),
 		Fetch:            fetch.New(fetch.Config{Resolve: func(context.Context, string) ([]netip.Addr, error) { return w.resolve() }}),
 		BackendTransport: w.backend,
@@ -98,6 +100,12 @@ func newWorld(t testing.TB) *world {
 	w.before = w.store.Snapshot()
 	w.backend.never = []string{w.names["access"], w.names["due"], w.names["refresh"], w.names["octoaccess"], w.names["octodue"]}
 	return w
+}
+
+// audited returns the audit lines since the buffer was emptied.
+func (w *world) audited() string {
+	_ = w.audits.Close(context.Background()) // a buffer takes every line
+	return w.audit.String()
 }
 
 func (w *world) tenants(t testing.TB) []*tenant.Tenant {

@@ -58,7 +58,7 @@ func (d *deployment) serveAdmin(ctx context.Context) (stop func()) {
 func (d *deployment) adminConfig() admin.Config {
 	return admin.Config{
 		Records: &admin.Records{
-			Store: d.server.Grants(), Clients: d.server.Clients(), Audit: d.signals.audit,
+			Store: d.server.Grants(), Clients: d.server.Clients(), Audit: d.audit,
 			Tenant: func(name string) *tenant.Tenant { return d.server.Tenants().Get(name) },
 			Names:  func() []string { return d.server.Tenants().Names() },
 		},

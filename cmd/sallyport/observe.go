@@ -56,9 +56,32 @@ func newSignals(log *audit.Log) *signals {
 			Name: "sallyport_plugin_changes_total", Help: "Plugins loaded, swapped, refused, retired, resting and recalled.",
 		}, []string{"change"}),
 	}
+	s.registry.MustRegister(auditMetrics(log)...)
 	s.registry.MustRegister(s.requests, s.seconds, s.runs, s.talks, s.fuel, s.changes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s
+}
+
+// auditMetrics are about the audit log itself.
+func auditMetrics(log *audit.Log) []prometheus.Collector {
+	lines := func(outcome string, count func(audit.Status) uint64) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "sallyport_audit_lines_total", Help: "Audit lines by outcome, written or dropped.",
+			ConstLabels: prometheus.Labels{"outcome": outcome},
+		}, func() float64 { return float64(count(log.Status())) })
+	}
+	return []prometheus.Collector{
+		lines("written", func(s audit.Status) uint64 { return s.Written }),
+		lines("dropped", func(s audit.Status) uint64 { return s.Dropped }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "sallyport_audit_failing", Help: "1 while audit lines cannot be written.",
+		}, func() float64 {
+			if log.Status().Failing != nil {
+				return 1
+			}
+			return 0
+		}),
+	}
 }
 
 // Request implements plugins.Observer.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sallyport/sallyport/config"
 	"github.com/sallyport/sallyport/core/admin"
-	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/grant"
@@ -22,8 +21,7 @@ import (
 // after what is kept there: no plugin is loaded and no upstream is asked.
 type records struct {
 	*deployment
-	keys  *seal.Keyring
-	audit *audit.Log
+	keys *seal.Keyring
 }
 
 // openRecords opens what cfg names. What the audit would write to standard
@@ -36,8 +34,8 @@ func openRecords(ctx context.Context, cfg *config.Config, sys system) (r *record
 			r = nil
 		}
 	}()
-	var auditErr, keysErr error
-	r.audit, auditErr = r.openAudit(system{out: sys.err, err: sys.err})
+	var keysErr error
+	auditErr := r.openAudit(system{out: sys.err, err: sys.err})
 	r.keys, keysErr = openKeys(cfg.Keys)
 	if err := errors.Join(auditErr, keysErr, r.openStore(ctx)); err != nil {
 		return r, err

@@ -106,6 +106,7 @@ func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal, watcher *f
 		case <-ctx.Done():
 			return
 		case <-hangups:
+			r.reopenAudit()
 			// The operator's word: plugins that waited for it are accepted too.
 			if err := r.host.Reload(ctx); err != nil {
 				r.log.Error("the plugin folder cannot be read", "error", err)

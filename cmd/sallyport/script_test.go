@@ -41,6 +41,7 @@ const patience = 30 * time.Second
 //	sigterm                        stop it; it has to exit with code 0
 //	sighup                         have it read its configuration again
 //	logged [-count=N] REGEXP       wait until its log matches, N times in all
+//	audited [-count=N] REGEXP      wait until the audit log, audit.jsonl, matches
 //	login [-stay] URL NAME         log in at that tenant as an MCP client and call a tool; the
 //	                               answer is on stdout, and all that the server answered is
 //	                               in the file answers. The URL's host has to be localhost:80
@@ -107,7 +108,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "serve": cmdServe, "sigterm": cmdSigterm,
 			"http": cmdHTTP, "closed": cmdClosed, "head": cmdHead,
-			"sighup": cmdSighup, "logged": cmdLogged, "login": cmdLogin, "refresh": cmdRefresh, "whoami": cmdWhoami, "upstream": cmdUpstream,
+			"sighup": cmdSighup, "logged": cmdLogged, "audited": cmdAudited, "login": cmdLogin, "refresh": cmdRefresh, "whoami": cmdWhoami, "upstream": cmdUpstream,
 		},
 	})
 }

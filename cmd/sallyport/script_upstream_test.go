@@ -28,29 +28,39 @@ func cmdSighup(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(s.process.Process.Signal(syscall.SIGHUP))
 }
 
-// cmdLogged looks at the log again and again; it is the server's to be done
-// within patience.
+// cmdLogged waits for the server's log.
 func cmdLogged(ts *testscript.TestScript, neg bool, args []string) {
+	waitFor(ts, neg, "logged", "serve.log", args)
+}
+
+// cmdAudited waits for the audit log.
+func cmdAudited(ts *testscript.TestScript, neg bool, args []string) {
+	waitFor(ts, neg, "audited", "audit.jsonl", args)
+}
+
+// waitFor looks at a file again and again; it is the server's to write it within
+// patience.
+func waitFor(ts *testscript.TestScript, neg bool, command, file string, args []string) {
 	want := 1
 	if len(args) == 2 {
 		n, err := strconv.Atoi(strings.TrimPrefix(args[0], "-count="))
 		ts.Check(err)
 		want, args = n, args[1:]
 	}
-	usage(ts, neg, len(args) == 1, "logged [-count=N] REGEXP")
+	usage(ts, neg, len(args) == 1, command+" [-count=N] REGEXP")
 	pattern, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
 	deadline := time.After(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if len(pattern.FindAllString(ts.ReadFile("serve.log"), -1)) >= want {
+		if len(pattern.FindAllString(ts.ReadFile(file), -1)) >= want {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			ts.Fatalf("serve does not log %s\n%s", args[0], ts.ReadFile("serve.log"))
+			ts.Fatalf("serve does not write %s\n%s", args[0], ts.ReadFile(file))
 		}
 	}
 }

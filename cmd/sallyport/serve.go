@@ -26,8 +26,8 @@ func serveCommand(sys system) *cobra.Command {
 			"delay; a second signal ends it at once.\n" +
 			"A plugin that appears in the plugin folder is taken up at once. The tenants are\n" +
 			"made anew when a configuration file changes, and on SIGHUP, which also reads\n" +
-			"secrets from their files again and accepts plugins that wait for it. If anything\n" +
-			"is wrong the log says what, and the tenants stay as they were.",
+			"secrets from their files again, accepts plugins that wait for it, and opens the\n" +
+			"audit file anew. If anything is wrong the log says what, and the tenants stay as they were.",
 		Example: "  sallyport serve -c sallyport.yaml\n" +
 			"  sallyport serve -c base.yaml -c tenants.yaml --listen :8080 --log-format json",
 		Args: cobra.NoArgs,

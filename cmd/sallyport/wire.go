@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -44,6 +43,7 @@ type deployment struct {
 	keys    *seal.Keyring
 	store   store.Driver
 	host    *plugins.Host
+	audit   *audit.Log // nil: off
 	server  *core.Server
 	signals *signals
 	given   func(key string) bool // whether the operator set a key
@@ -93,8 +93,8 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	if err != nil {
 		return d, err // nothing there is opened
 	}
-	auditLog, auditErr := d.openAudit(sys)
-	d.signals = newSignals(auditLog)
+	auditErr := d.openAudit(sys)
+	d.signals = newSignals(d.audit)
 	var keysErr error
 	d.keys, keysErr = openKeys(cfg.Keys)
 	var storeErr error
@@ -111,11 +111,11 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 		return d, err
 	}
 	d.server, err = core.New(core.Config{
-		Tenants: tenants, Store: d.store, Keys: d.keys, Log: d.log, Audit: auditLog, Fetch: d.fetch,
+		Tenants: tenants, Store: d.store, Keys: d.keys, Log: d.log, Audit: d.audit, Fetch: d.fetch,
 		CacheTTL: cfg.CacheTTL, TrustedProxies: proxies, Now: sys.faults.now,
 		Limits: core.Limits{
 			Register: limit.Rate(cfg.Limits.Register), Authorize: limit.Rate(cfg.Limits.Authorize), Token: limit.Rate(cfg.Limits.Token),
-			Calls: limit.Rate(cfg.Limits.Calls),
+			Calls: limit.Rate(cfg.Limits.Calls), Failures: limit.Rate(cfg.Limits.Failures),
 		},
 	})
 	return d, err
@@ -139,26 +139,6 @@ func (d *deployment) close() error {
 	}
 	d.closes = nil
 	return errors.Join(errs...)
-}
-
-func (d *deployment) openAudit(sys system) (*audit.Log, error) {
-	var w io.Writer
-	switch target := d.cfg.Audit; target {
-	case "off":
-		return nil, nil
-	case "stdout":
-		w = sys.out
-	case "stderr":
-		w = sys.err
-	default:
-		f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-		if err != nil {
-			return nil, fmt.Errorf("audit: %w", err)
-		}
-		d.closes = append(d.closes, f.Close)
-		w = f
-	}
-	return audit.New(w, nil), nil
 }
 
 func openKeys(texts []config.Secret) (*seal.Keyring, error) {

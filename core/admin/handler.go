@@ -223,6 +223,11 @@ const (
 // itself, or record by record.
 func (h *handler) backup(w http.ResponseWriter, r *http.Request) {
 	ctx, who := r.Context(), actor(r.Context())
+	if err := h.Records.Audit.Check(); err != nil {
+		h.Log.Error("the store is not backed up", "error", err)
+		refuse(w, http.StatusServiceUnavailable, err.Error()+"; mend the audit log and ask again")
+		return
+	}
 	h.Log.Info("the store is backed up", "by", who.String())
 	h.Records.Audit.Record(ctx, audit.Event{Action: audit.BackedUp, Operator: who.String()})
 	switch d := h.Config.Store.(type) {

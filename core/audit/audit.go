@@ -1,20 +1,12 @@
 // Package audit writes one JSON line for every decision: who was let in, who
-// was not, and why. It owns the words for the decisions and the shape of the
-// line; it leaves deciding to the endpoints. No secret has a place in an
-// Event: tokens, codes and credentials are named by the id of their grant.
+// was not, and why. It owns the words for the decisions, the shape of the line,
+// the queue between a request and the file, and how many lines of refusals one
+// sender can cause; it leaves deciding to the endpoints and opening the file to
+// the program. No secret has a place in an Event: tokens, codes and credentials
+// are named by the id of their grant.
 package audit
 
-import (
-	"context"
-	"encoding/json"
-	"io"
-	"sync"
-	"time"
-
-	"github.com/go-chi/chi/v5/middleware"
-
-	"github.com/sallyport/sallyport/core/upstream"
-)
+import "github.com/sallyport/sallyport/core/upstream"
 
 // Action names a decision.
 type Action string
@@ -57,6 +49,9 @@ const (
 	// UpstreamRevokeFailed: the grant ended here, its credential may live on at
 	// the upstream.
 	UpstreamRevokeFailed Action = "upstream_revoke_failed"
+	// Dropped: Omitted lines are missing here, because the log took none while
+	// they came.
+	Dropped Action = "audit_dropped"
 )
 
 // Event is one decision.
@@ -73,48 +68,6 @@ type Event struct {
 	Provider string // of a request to an upstream
 	Host     string // of the same
 	Operator string // the process of an operator that asked, by its user id
-}
-
-// Log writes events. A nil Log drops them.
-type Log struct {
-	mu  sync.Mutex
-	w   io.Writer
-	now func() time.Time
-}
-
-// New returns a Log that writes to w. A nil now means time.Now.
-func New(w io.Writer, now func() time.Time) *Log {
-	if now == nil {
-		now = time.Now
-	}
-	return &Log{w: w, now: now}
-}
-
-// Record writes e with the time and the id of the request it was made in.
-func (l *Log) Record(ctx context.Context, e Event) {
-	if l == nil {
-		return
-	}
-	line, err := json.Marshal(struct {
-		Time     time.Time         `json:"time"`
-		Action   Action            `json:"action"`
-		Tenant   string            `json:"tenant,omitempty"`
-		Client   string            `json:"client,omitempty"`
-		Server   string            `json:"server,omitempty"`
-		Provider string            `json:"provider,omitempty"`
-		Host     string            `json:"host,omitempty"`
-		Subject  string            `json:"sub,omitempty"`
-		Upstream upstream.Identity `json:"upstream,omitempty"`
-		Grant    string            `json:"grant,omitempty"`
-		Reason   string            `json:"reason,omitempty"`
-		Address  string            `json:"address,omitempty"`
-		Operator string            `json:"operator,omitempty"`
-		Request  string            `json:"request,omitempty"`
-	}{l.now().UTC(), e.Action, e.Tenant, e.Client, e.Server, e.Provider, e.Host, e.Subject, e.Upstream, e.Grant, e.Reason, e.Address, e.Operator, middleware.GetReqID(ctx)})
-	if err != nil {
-		return // strings and a time: cannot fail
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, _ = l.w.Write(append(line, '\n'))
+	// Omitted is how many lines like this one were left out, see Log.Refuse.
+	Omitted uint64
 }

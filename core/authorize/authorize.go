@@ -167,7 +167,7 @@ func (e *Endpoint) question(t *tenant.Tenant, from origin, req session.Request, 
 }
 
 func (e *Endpoint) audit(r *http.Request, t *tenant.Tenant, clientID string, err error) {
-	e.Audit.Record(r.Context(), audit.Event{
+	e.Audit.Refuse(r.Context(), r.RemoteAddr, audit.Event{
 		Action: audit.Refused, Tenant: t.Name, Client: grant.HashClient(clientID), Reason: oauth.AsError(err).Error(),
 	})
 }

@@ -41,7 +41,7 @@ func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Te
 	s, err := e.Sessions.Take(r.Context(), w, r, t, r.URL.Query().Get("state"))
 	switch {
 	case err != nil: // perhaps somebody else's answer: an operator sees who tries
-		e.Audit.Record(r.Context(), audit.Event{Action: audit.LoginFailed, Tenant: t.Name, Reason: err.Error()})
+		e.Audit.Refuse(r.Context(), r.RemoteAddr, audit.Event{Action: audit.LoginFailed, Tenant: t.Name, Reason: err.Error()})
 		return err
 	case s.SignIn:
 		return e.signIn(w, r, t, s)
@@ -91,6 +91,9 @@ func (e *Endpoint) grant(r *http.Request, t *tenant.Tenant, c *client.Client, s 
 			Code: oauth.AccessDenied, Cause: errors.New(why),
 			Description: "this account may not use this server; log in with another one, or ask whoever runs the server",
 		}
+	}
+	if err := e.Audit.Check(); err != nil {
+		return "", oauth.Unavailable(err)
 	}
 	code, err = e.Grants.Create(r.Context(), t, grant.New{
 		ClientID: c.ID, ClientName: c.Name, RedirectURI: s.Request.RedirectURI, Challenge: s.Request.Challenge,

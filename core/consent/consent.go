@@ -44,7 +44,7 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 	}
 	if err != nil { // perhaps a form from elsewhere: an operator sees who tries
 		event.Action, event.Reason = audit.Refused, oauth.AsError(err).Error()
-		e.Audit.Record(r.Context(), event)
+		e.Audit.Refuse(r.Context(), r.RemoteAddr, event)
 		return err
 	}
 	name := pages.Of(t)
@@ -62,6 +62,9 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 		e.Audit.Record(r.Context(), event)
 		answer(oauth.Errorf(oauth.AccessDenied, "the user denied the request"))
 		return nil
+	}
+	if err := e.Audit.Check(); err != nil {
+		return oauth.Unavailable(err)
 	}
 	event.Action = audit.Consented
 	e.Audit.Record(r.Context(), event)

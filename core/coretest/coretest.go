@@ -59,6 +59,7 @@ type Server struct {
 	Core     *core.Server
 	auditLog *lockedBuffer
 	log      *lockedBuffer
+	audits   *audit.Log
 	// transport is the server's own: httptest closes the idle connections of
 	// the default one whenever any test's server ends.
 	transport *http.Transport
@@ -77,6 +78,7 @@ func New(t testing.TB, options ...Option) *Server {
 	s := &Server{Fake: &upstreamtest.Fake{}, auditLog: &lockedBuffer{}, log: &lockedBuffer{}, transport: &http.Transport{}}
 	t.Cleanup(s.transport.CloseIdleConnections)
 	s.Fake.Now = s.Now
+	s.audits = audit.New(audit.Config{Out: s.auditLog, Now: s.Now})
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.handler.Load().ServeHTTP(w, r) }))
 	t.Cleanup(front.Close)
 	s.URL = front.URL
@@ -110,7 +112,7 @@ func New(t testing.TB, options ...Option) *Server {
 			Redirects: oauth.DefaultRedirects(), Lifetimes: tenant.DefaultLifetimes(),
 		})
 	}
-	cfg := core.Config{Log: hclog.New(&hclog.LoggerOptions{Output: s.log}), CacheTTL: cacheTTL, Store: driver, Keys: keys, Audit: audit.New(s.auditLog, s.Now), Now: s.Now}
+	cfg := core.Config{Log: hclog.New(&hclog.LoggerOptions{Output: s.log}), CacheTTL: cacheTTL, Store: driver, Keys: keys, Audit: s.audits, Now: s.Now}
 	for _, option := range options {
 		option(&cfg, tenants, s.Fake)
 	}
@@ -155,7 +157,10 @@ func (s *Server) Advance(d time.Duration) {
 func (s *Server) Forget() { s.Advance(cacheTTL) }
 
 // Audit returns the audit lines so far.
-func (s *Server) Audit() string { return s.auditLog.String() }
+func (s *Server) Audit() string {
+	_ = s.audits.Flush(context.Background()) // a buffer takes every line
+	return s.auditLog.String()
+}
 
 // Log returns what the server has logged so far, from level INFO on.
 func (s *Server) Log() string { return s.log.String() }

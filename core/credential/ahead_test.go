@@ -120,7 +120,7 @@ func TestBothTriesOfARenewalAreTold(t *testing.T) {
 		}
 		_ = w.fresh(t, w.keeper())
 		want := "first try: connection reset; second try: connection refused: nothing was sent; the upstream may have received the refresh token with the first try"
-		if line := w.audit.String(); !strings.Contains(line, `"reason":"unavailable: `+want+`"`) {
+		if line := w.audited(); !strings.Contains(line, `"reason":"unavailable: `+want+`"`) {
 			t.Errorf("audit: %s", line)
 		}
 		if text := w.text.String(); !strings.Contains(text, `[WARN]  the upstream credential cannot be renewed: tenant=music kind=unavailable`) || !strings.Contains(text, want) {

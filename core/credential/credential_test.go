@@ -90,6 +90,12 @@ func newWorld(t *testing.T, left time.Duration) *world {
 	return w
 }
 
+// audited returns the audit lines so far.
+func (w *world) audited() string {
+	_ = w.log.Flush(context.Background()) // a buffer takes every line
+	return w.audit.String()
+}
+
 func newWorldWith(t *testing.T, p upstream.Provider, cred *upstream.Credential) *world {
 	t.Helper()
 	keys, err := seal.NewKeyring(seal.NewKey())
@@ -98,7 +104,7 @@ func newWorldWith(t *testing.T, p upstream.Provider, cred *upstream.Credential) 
 	}
 	w := &world{driver: &memory.Driver{}}
 	t.Cleanup(func() { time.Sleep(2 * flightTime) }) // renewals beside the calls come to their end
-	w.log = audit.New(&w.audit, nil)
+	w.log = audit.New(audit.Config{Out: &w.audit})
 	w.grants = grant.NewStore(w.driver, keys, nil)
 	w.tenant = &tenant.Tenant{Name: "music", Issuer: "https://music.example", Provider: p, Lifetimes: tenant.DefaultLifetimes()}
 	code, err := w.grants.Create(t.Context(), w.tenant, grant.New{
@@ -488,7 +494,7 @@ func TestRefusedRenewalIsAudited(t *testing.T) {
 			return nil, &upstream.Error{Kind: upstream.InvalidGrant, Detail: "upstream says invalid_grant: revoked"}
 		}
 		_, _ = w.keeper().Fresh(t.Context(), w.tenant, w.live(t))
-		if line := w.audit.String(); !strings.Contains(line, `"action":"upstream_dead"`) || !strings.Contains(line, `"reason":"invalid_grant: upstream says invalid_grant: revoked"`) || strings.Contains(line, "r-old") {
+		if line := w.audited(); !strings.Contains(line, `"action":"upstream_dead"`) || !strings.Contains(line, `"reason":"invalid_grant: upstream says invalid_grant: revoked"`) || strings.Contains(line, "r-old") {
 			t.Errorf("audit: %s", line)
 		}
 	})

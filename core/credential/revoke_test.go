@@ -40,7 +40,7 @@ func TestRevokeWaitsForTheUpstreamForAWhile(t *testing.T) {
 		if took := time.Since(began); took != revokeTime {
 			t.Errorf("it took %v, want %v", took, revokeTime)
 		}
-		if line := w.audit.String(); strings.Count(line, `"action":"upstream_revoke_failed"`) != 1 || !strings.Contains(line, `"reason":"unavailable: no answer within the time limit"`) {
+		if line := w.audited(); strings.Count(line, `"action":"upstream_revoke_failed"`) != 1 || !strings.Contains(line, `"reason":"unavailable: no answer within the time limit"`) {
 			t.Errorf("audit: %s", line)
 		}
 	})
@@ -77,7 +77,7 @@ func TestRevokeAsksTheUpstreamOnceIfItCan(t *testing.T) {
 				if got != c.want {
 					t.Errorf("revoked %q, want %q", got, c.want)
 				}
-				line := w.audit.String()
+				line := w.audited()
 				if (c.audited == "") != (line == "") || !strings.Contains(line, c.audited) || strings.Contains(line, "r-old") {
 					t.Errorf("audit: %q, want %q", line, c.audited)
 				}

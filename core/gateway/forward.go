@@ -147,7 +147,7 @@ func (g *Gateway) challenge(res *http.Response, c *call) {
 	no := &refusal{}
 	if !c.anonymous() {
 		no.fault = oauth.Errorf(oauth.InvalidToken, "the connection to the upstream service has ended; log in again")
-		g.gate.audit.Record(res.Request.Context(), c.rejected(c.tenant, "backend"))
+		g.gate.audit.Refuse(res.Request.Context(), c.in.RemoteAddr, c.rejected(c.tenant, "backend"))
 	}
 	rec := &answer{header: http.Header{}}
 	no.write(rec, c.tenant, c.backend, nil)

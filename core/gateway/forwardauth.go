@@ -61,7 +61,7 @@ func (g *Gateway) checkProxy(r *http.Request, t *tenant.Tenant) error {
 	proxy := &http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
 	_, err := resourceserver.Authenticate(t, proxy, oauth.Params{})
 	if err != nil {
-		g.gate.audit.Record(r.Context(), audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: "forward_auth"})
+		g.gate.audit.Refuse(r.Context(), r.RemoteAddr, audit.Event{Action: audit.Rejected, Tenant: t.Name, Reason: "forward_auth"})
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/sallyport/sallyport/core/assertion"
 	"github.com/sallyport/sallyport/core/audit"
@@ -24,6 +25,8 @@ type gate struct {
 	inject     []tenant.Header // for tenants without headers of their own
 	limits     *limits
 	audit      *audit.Log
+	// failure counts a token that was never issued, see Config.Failure.
+	failure func(sender string) (wait time.Duration, over bool)
 }
 
 // facts is what the gate looks at in a request.
@@ -71,6 +74,11 @@ func (g *gate) decide(ctx context.Context, t *tenant.Tenant, f facts) (*pass, er
 		return p, nil
 	}
 	no := refuse(err)
+	if grant.ReasonOf(err) == grant.BadToken {
+		if wait, over := g.failure(f.sender); over {
+			no = &refusal{reason: "failures", limited: true, fault: oauth.TooMany("too many tokens from this address were wrong", wait)}
+		}
+	}
 	if no.fault != nil {
 		g.record(ctx, t, p, f.sender, no)
 	}

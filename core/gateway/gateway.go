@@ -55,16 +55,22 @@ type Config struct {
 	Transport http.RoundTripper
 	// Calls is how often one login may call; the zero Rate is no limit.
 	Calls limit.Rate
-	Now   func() time.Time
-	Wall  func() time.Time // the network's clock, whatever Now says; nil: time.Now
+	// Failure counts a token that was never issued, and reports whether it is
+	// one too many of its sender's and when the next would not be. nil: none is.
+	Failure func(sender string) (wait time.Duration, over bool)
+	Now     func() time.Time
+	Wall    func() time.Time // the network's clock, whatever Now says; nil: time.Now
 }
 
 // New returns a gateway.
 func New(c Config) *Gateway {
+	if c.Failure == nil {
+		c.Failure = func(string) (time.Duration, bool) { return 0, false }
+	}
 	g := &Gateway{
 		gate: &gate{
 			grants: c.Grants, keeper: c.Keeper, assertions: c.Assertions, inject: tenant.DefaultInject(),
-			limits: newLimits(c.Calls, c.Now), audit: c.Audit,
+			limits: newLimits(c.Calls, c.Now), audit: c.Audit, failure: c.Failure,
 		},
 		log:      c.Log,
 		bodies:   newBodies(),

@@ -26,17 +26,15 @@ const (
 type limits struct {
 	callers, tenants *limit.Limiter // how often
 	inside, within   *limit.Gate    // how many at once
-	told             *limit.Limiter // audit lines by what is limited
 }
 
 // newLimits bounds how often one login may call. The zero rate is no limit, on
 // anything.
 func newLimits(calls limit.Rate, now func() time.Time) *limits {
-	const maxCallers, maxTenants, maxTold = 1 << 15, 1 << 16, 1 << 12
+	const maxCallers, maxTenants = 1 << 15, 1 << 16
 	l := &limits{
 		callers: limit.New(calls, maxCallers, now), tenants: limit.New(calls.Times(tenantShare), maxTenants, now),
 		inside: limit.NewGate(0), within: limit.NewGate(0),
-		told: limit.New(limit.Rate{Events: 1, Per: time.Minute}, maxTold, now),
 	}
 	if calls.Events > 0 {
 		l.inside, l.within = limit.NewGate(mostOpen), limit.NewGate(mostOpen*tenantShare)
@@ -78,18 +76,11 @@ func (l *limits) enter(t *tenant.Tenant, caller string) (leave func(), err error
 	return func() { out(); outOfTenant() }, nil
 }
 
-// record writes the audit line of a refusal. Of refusals by a limit it is one a
-// minute for each caller: a flood must not become one of the audit log.
+// record writes the audit line of a refusal.
 func (g *gate) record(ctx context.Context, t *tenant.Tenant, p *pass, sender string, no *refusal) {
 	event := p.rejected(t, no.why())
 	if no.limited {
-		if event.Grant == "" {
-			event.Address = p.caller(sender)
-		}
-		if ok, _ := g.limits.told.Allow(no.reason + " " + t.Name + " " + event.Grant + event.Address); !ok {
-			return
-		}
 		event.Action = audit.Limited
 	}
-	g.audit.Record(ctx, event)
+	g.audit.Refuse(ctx, sender, event)
 }

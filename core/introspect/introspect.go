@@ -67,7 +67,7 @@ func (e *Endpoint) introspect(w http.ResponseWriter, r *http.Request, t *tenant.
 	server, err := resourceserver.Authenticate(t, r, params) // RFC 7662 §2.1: against token scanning
 	if err != nil {
 		event.Reason = string(oauth.AsError(err).Code)
-		e.Audit.Record(r.Context(), event)
+		e.Audit.Refuse(r.Context(), r.RemoteAddr, event)
 		return err
 	}
 	event.Server = server.ID
@@ -80,7 +80,7 @@ func (e *Endpoint) introspect(w http.ResponseWriter, r *http.Request, t *tenant.
 	switch why := grant.ReasonOf(err); {
 	case why != "":
 		event.Reason = string(why)
-		e.Audit.Record(r.Context(), event)
+		e.Audit.Refuse(r.Context(), r.RemoteAddr, event)
 		oauth.WriteJSON(w, http.StatusOK, inactive{})
 		return nil
 	case err != nil:

@@ -71,8 +71,31 @@ func (l *Limiter) Allow(key string) (ok bool, retryAfter time.Duration) {
 	if b.AllowN(now, 1) {
 		return true, 0
 	}
-	missing := 1 - b.TokensAt(now)
-	return false, max(time.Duration(missing*float64(l.rate.Per)/float64(l.rate.Events)), 1)
+	return false, l.until(1 - b.TokensAt(now))
+}
+
+// Exhausted reports whether the next event for key would be one too many, and
+// when it would not be any more. It counts nothing.
+func (l *Limiter) Exhausted(key string) (exhausted bool, retryAfter time.Duration) {
+	if l.rate.Events <= 0 || l.rate.Per <= 0 {
+		return false, 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ok := l.buckets[key]
+	if !ok {
+		return false, 0
+	}
+	missing := 1 - at.Value.(*bucket).TokensAt(l.now())
+	if missing <= 0 {
+		return false, 0
+	}
+	return true, l.until(missing)
+}
+
+// until is the time in which missing events come back.
+func (l *Limiter) until(missing float64) time.Duration {
+	return max(time.Duration(missing*float64(l.rate.Per)/float64(l.rate.Events)), 1)
 }
 
 // bucket finds the key's bucket or makes a full one.

@@ -41,8 +41,10 @@ func (e *Endpoint) revoke(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 	live, err := e.end(r, t, params, &event)
 	if err != nil {
 		event.Action, event.Reason = audit.RevokeRefused, reason(err)
+		e.Audit.Refuse(r.Context(), r.RemoteAddr, event)
+	} else {
+		e.Audit.Record(r.Context(), event)
 	}
-	e.Audit.Record(r.Context(), event)
 	if err = wire(err); err != nil {
 		return err
 	}

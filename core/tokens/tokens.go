@@ -126,7 +126,7 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	done, err := e.run(r, t, kind, params, &event)
 	if err != nil {
 		event.Action, event.Reason = audit.TokenRefused, reason(err)
-		e.Audit.Record(r.Context(), event)
+		e.Audit.Refuse(r.Context(), r.RemoteAddr, event)
 		return wire(kind.refused, err)
 	}
 	e.Audit.Record(r.Context(), event)
@@ -136,6 +136,9 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 
 // run authenticates and exchanges, and notes in event what is known of both.
 func (e *Endpoint) run(r *http.Request, t *tenant.Tenant, kind grantType, p oauth.Params, event *audit.Event) (*outcome, error) {
+	if err := e.Audit.Check(); err != nil {
+		return nil, oauth.Unavailable(err)
+	}
 	// The caller first: a stranger must not be able to spend a code.
 	c, err := kind.authenticate(e, r, t, p)
 	if err != nil {

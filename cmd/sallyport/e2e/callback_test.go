@@ -65,9 +65,8 @@ func (g *gateway) wantRefused(ctx context.Context, what, tenant, kind string, br
 	if err == nil {
 		g.t.Errorf("%s: expected no login, got one", what)
 	}
-	last := g.audited(audit.LoginFailed, tenant)
-	if len(last) == 0 || !strings.Contains(last[len(last)-1].Reason, kind) {
-		g.t.Errorf("%s: expected the audit log to say %s, got %+v after %v", what, kind, last, err)
+	if !until(ctx, nil, func() bool { return strings.Contains(g.lastAudited(audit.LoginFailed, tenant).Reason, kind) }) {
+		g.t.Errorf("%s: expected the audit log to say %s, got %+v after %v", what, kind, g.lastAudited(audit.LoginFailed, tenant), err)
 	}
 }
 
@@ -87,11 +86,22 @@ func (g *gateway) audited(action audit.Action, tenant string) []audit.Event {
 	return found
 }
 
+// lastAudited is the last of what audited returns, or the zero Event.
+func (g *gateway) lastAudited(action audit.Action, tenant string) audit.Event {
+	all := g.audited(action, tenant)
+	if len(all) == 0 {
+		return audit.Event{}
+	}
+	return all[len(all)-1]
+}
+
 // wantSubject fails unless the last code was issued to the account of that id.
+// The line is written beside the answer.
 func wantSubject(t *testing.T, g *gateway, tenant, id string) {
 	t.Helper()
-	issued := g.audited(audit.CodeIssued, tenant)
-	if len(issued) == 0 || issued[len(issued)-1].Subject != id {
-		t.Errorf("expected a code for the account %q of %s, got %+v", id, tenant, issued)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if !until(ctx, nil, func() bool { return g.lastAudited(audit.CodeIssued, tenant).Subject == id }) {
+		t.Errorf("expected a code for the account %q of %s, got %+v", id, tenant, g.lastAudited(audit.CodeIssued, tenant))
 	}
 }

@@ -95,7 +95,9 @@ func clientOf(s sdk) func(context.Context, *testing.T, *world, site) {
 			}
 			w.matrix.note(s.name, step.name, before.Refusals)
 		}
-		if got := strings.Count(g.out.String(), string(audit.Registered)); got != s.registers {
+		registered := func() int { return strings.Count(g.out.String(), string(audit.Registered)) }
+		until(ctx, nil, func() bool { return registered() >= s.registers }) // lines are written beside the answers
+		if got := registered(); got != s.registers {
 			t.Errorf("expected %d registrations, got %d", s.registers, got)
 		}
 		if refusals != s.refuses {
@@ -136,7 +138,7 @@ func revoke(ctx context.Context, g *gateway, before answer) error {
 		return err
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || len(g.audited(audit.Revoked, octo)) != 1 {
+	if resp.StatusCode != http.StatusOK || !until(ctx, nil, func() bool { return len(g.audited(audit.Revoked, octo)) == 1 }) {
 		return fmt.Errorf("revoke: %s", resp.Status)
 	}
 	return nil
