@@ -36,7 +36,7 @@ func (g *Gateway) newForwarder(transport http.RoundTripper) http.Handler {
 			case errors.Is(err, errReplace):
 			case errors.Is(err, errRefuses):
 				c := callFrom(r.Context())
-				g.gate.audit.Record(r.Context(), c.rejected(c.tenant, "backend"))
+				g.gate.audit.Refuse(r.Context(), r.RemoteAddr, c.rejected(c.tenant, "backend"))
 				err = &oauth.Error{
 					Code: oauth.ServerError, Status: http.StatusBadGateway, Cause: err,
 					Description: "the MCP server behind this gateway refuses the upstream service's token; its operator has to mend it",
