@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // The functions here check the form of one value. They return nil if it is
@@ -18,18 +20,18 @@ import (
 const off = "off"
 
 var (
-	tenantForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
-	providerForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(@sha256:[0-9a-f]{64})?$`)
-	hostForm     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
-	segmentForm  = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
-	scopeForm    = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]+$`) // RFC 6749 §3.3
-	clientForm   = regexp.MustCompile(`^[\x21-\x7e]+$`)              // RFC 6749 §A.1, without the space
-	backendForm  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
-	headerForm   = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110 §5.6.2
-	valueForm    = regexp.MustCompile(`^([\x20-\x7a\x7c\x7e]|\{(token|assertion|subject|account|client|scope|tenant)\})+$`)
-	colorForm    = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
-	methodForm   = regexp.MustCompile(`^[a-z][A-Za-z0-9_/-]*$`)
-	uriForm      = regexp.MustCompile("^[^\\x00-\\x20\"<>\\\\^`{|}#\\x7f-\\x{10ffff}]+$")
+	tenantForm  = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+	digestForm  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	hostForm    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
+	segmentForm = regexp.MustCompile(`^[A-Za-z0-9._~-]+$`)
+	scopeForm   = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]+$`) // RFC 6749 §3.3
+	clientForm  = regexp.MustCompile(`^[\x21-\x7e]+$`)              // RFC 6749 §A.1, without the space
+	backendForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+	headerForm  = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110 §5.6.2
+	valueForm   = regexp.MustCompile(`^([\x20-\x7a\x7c\x7e]|\{(token|assertion|subject|account|client|scope|tenant)\})+$`)
+	colorForm   = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+	methodForm  = regexp.MustCompile(`^[a-z][A-Za-z0-9_/-]*$`)
+	uriForm     = regexp.MustCompile("^[^\\x00-\\x20\"<>\\\\^`{|}#\\x7f-\\x{10ffff}]+$")
 )
 
 func checkTenantName(name string) *problem {
@@ -40,8 +42,12 @@ func checkTenantName(name string) *problem {
 }
 
 func checkProvider(ref string) *problem {
-	if !providerForm.MatchString(ref) {
-		return &problem{"must be a plugin's name, or name@sha256:… to pin it", "a name is lower-case letters, digits and hyphens, a digest 64 lower-case hex digits"}
+	name, digest, pinned := strings.Cut(ref, "@")
+	if err := rules.CheckName(name); err != nil {
+		return &problem{"must be a plugin's name, or name@sha256:… to pin it", err.Error()}
+	}
+	if pinned && !digestForm.MatchString(digest) {
+		return &problem{"must be a plugin's name, or name@sha256:… to pin it", "a digest is sha256: and 64 lower-case hex digits"}
 	}
 	return nil
 }

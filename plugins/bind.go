@@ -12,6 +12,7 @@ import (
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/sdk/abi"
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // Binding is what a tenant adds to a plugin.
@@ -150,7 +151,7 @@ func (m *Module) bind(b Binding) (*provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := resolveHosts(m.manifest.Hosts, settings)
+	hosts, err := rules.Hosts(m.manifest.Hosts, settings)
 	if err != nil {
 		return nil, err
 	}

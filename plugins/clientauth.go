@@ -24,10 +24,6 @@ const (
 // revealed.
 func (c *conversation) authenticate(a *abi.ClientAuth, method string, to *url.URL, header http.Header, body []byte) ([]byte, error) {
 	id, secret := c.binding.ClientID, c.binding.ClientSecret
-	inHeader := a.Method == abi.AuthBasic || a.Method == abi.AuthBasicSecret
-	if !inHeader && (method == http.MethodGet || method == http.MethodHead) { // RFC 9110 §9.3.1
-		return nil, c.bug(fmt.Sprintf("it asks for client authentication %q in the body of a %s request; use POST or basic", a.Method, method))
-	}
 	if slices.Contains([]string{abi.AuthBasic, abi.AuthBasicSecret, abi.AuthPost, abi.AuthPrivateKeyJWT, abi.AuthClientSecretJWT}, a.Method) {
 		if err := c.checkSecretPlace(a, method, to); err != nil {
 			return nil, c.egressError(err)

@@ -13,6 +13,7 @@ import (
 	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/plugins/wasi"
 	"github.com/sallyport/sallyport/sdk/abi"
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // conversation is one call of an operation: the guest is run on the answers so
@@ -283,10 +284,10 @@ var kinds = map[string]upstream.Kind{
 // ended turns the error a provider returned into ours. Whatever is not a bug
 // in reading is an answer understood, so it is not kept for another attempt.
 func (c *conversation) ended(ctx context.Context, e *abi.Error) error {
-	kind, ok := kinds[e.Kind]
-	if !ok {
-		return c.bug(fmt.Sprintf("it returned the unknown error kind %q", e.Kind))
+	if err := rules.CheckKind(e.Kind); err != nil {
+		return c.bug("it returned the " + err.Error())
 	}
+	kind := kinds[e.Kind]
 	message := e.Message
 	if kind == upstream.Unavailable && refusal(c.last()) {
 		kind, message = upstream.Misconfigured, "" // its words say to try again

@@ -15,12 +15,11 @@ import (
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/sdk/abi"
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // attempts is how often an idempotent request is sent when nothing answers.
 const attempts = 2
-
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 // perform sends a provider's request, client authentication added, to one of
 // the hosts it may reach, and returns the answer as a step.
@@ -79,18 +78,15 @@ func forbidden(err error) bool {
 }
 
 func (c *conversation) build(ctx context.Context, r *abi.Request, body []byte) (*http.Request, error) {
-	if !slices.Contains(methods, r.Method) {
-		return nil, c.bug(fmt.Sprintf("it asks for the method %q; the methods are %v", r.Method, methods))
+	if err := rules.CheckRequest(r); err != nil {
+		return nil, c.bug(err.Error())
 	}
 	u, err := url.Parse(r.URL)
-	if err != nil || u.Host == "" {
-		return nil, c.bug("it asks for something that is no URL")
+	if err != nil {
+		return nil, c.bug("it asks for something that is not a URL")
 	}
 	header := http.Header{}
 	for _, h := range r.Headers {
-		if !validHeader(h) {
-			return nil, c.bug("it sets a header that HTTP has no room for")
-		}
 		header.Add(h[0], h[1])
 	}
 	if r.ClientAuth != nil {
@@ -105,20 +101,10 @@ func (c *conversation) build(ctx context.Context, r *abi.Request, body []byte) (
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(body))
 	if err != nil {
-		return nil, c.bug("it asks for something that is no URL")
+		return nil, c.bug("it asks for something that is not a URL")
 	}
 	req.Header = header
 	return req, nil
-}
-
-// validHeader follows RFC 9110 §5.1 and §5.5.
-func validHeader(h abi.Header) bool {
-	const token = "!#$%&'*+-.^_`|~"
-	notToken := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(token, r))
-	}
-	notValue := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
-	return h[0] != "" && !strings.ContainsFunc(h[0], notToken) && !strings.ContainsFunc(h[1], notValue)
 }
 
 // stepOf orders the headers, which come as a map, so that the document depends

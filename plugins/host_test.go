@@ -28,7 +28,7 @@ func TestBadFilesAreRefusedOneByOne(t *testing.T) {
 		"twice":     {append(append([]byte(nil), good...), good[len(bare):]...), "2 custom sections"},
 		"otherjson": {AppendManifest(bare, []byte(other)), "is not what describe returns"},
 		"badjson":   {AppendManifest(bare, []byte("{")), "not the JSON"},
-		"badname":   {AppendManifest(bare, []byte(`{"abi":"2.0","name":"Probe!","version":"x","hosts":["https://a"]}`)), "use lower-case letters"},
+		"badname":   {AppendManifest(bare, []byte(`{"abi":"2.0","name":"Probe!","version":"x","hosts":["https://a"]}`)), "use 1 to 63 lower-case letters"},
 		"marker":    {AppendManifest(tiny("sallyport_provider_v9", 1), []byte(tinyManifest)), "speaks another version of the boundary (sallyport_provider_v9)"},
 		"nomarker":  {AppendManifest(tiny("other", 1), []byte(tinyManifest)), "does not export the function sallyport_provider_v1"},
 		"signature": {AppendManifest(tiny(abi.ExportMarker, 0), []byte(tinyManifest)), "sallyport_alloc has another signature"},

@@ -8,15 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
 
-	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/sdk/abi"
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // MaxModule is the size in bytes above which a file is not read.
@@ -97,11 +96,7 @@ func manifestText(wasm []byte) ([]byte, error) {
 	return found[0], nil
 }
 
-var (
-	namePattern    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
-	versionPattern = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,2}(-[0-9A-Za-z.-]{1,64})?$`)
-	hostPattern    = regexp.MustCompile(`^(\{settings\.[A-Za-z0-9_-]+\}|[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?)$`)
-)
+var versionPattern = regexp.MustCompile(`^\d{1,9}(\.\d{1,9}){0,2}(-[0-9A-Za-z.-]{1,64})?$`)
 
 func parseManifest(text []byte) (abi.Manifest, error) {
 	var m abi.Manifest
@@ -114,15 +109,15 @@ func parseManifest(text []byte) (abi.Manifest, error) {
 	if major != ours {
 		faults = append(faults, fmt.Errorf("manifest: abi is %q, this host speaks %s", m.ABI, abi.Version))
 	}
-	if !namePattern.MatchString(m.Name) {
-		faults = append(faults, fmt.Errorf("manifest: name is %q; use lower-case letters, digits and hyphens", m.Name))
+	if err := rules.CheckName(m.Name); err != nil {
+		faults = append(faults, fmt.Errorf("manifest: name is %q; %w", m.Name, err))
 	}
 	if !versionPattern.MatchString(m.Version) {
 		faults = append(faults, fmt.Errorf("manifest: version is %q; use one like 1.2.0", m.Version))
 	}
 	for _, h := range m.Hosts {
-		if !hostPattern.MatchString(h) {
-			faults = append(faults, fmt.Errorf("manifest: host %q; use host, host:port or {settings.NAME}, in lower case", h))
+		if err := rules.CheckHost(h); err != nil {
+			faults = append(faults, fmt.Errorf("manifest: host %q; %w", h, err))
 		}
 	}
 	faults = append(faults, checkSecretURLs(m)...)
@@ -165,58 +160,9 @@ func settled(text string, settings map[string]any) string {
 	return s
 }
 
-// resolveHosts fills the settings into the manifest's hosts: each a host or a
-// list of them. One that is empty is left out.
-func resolveHosts(hosts []string, settings map[string]any) ([]string, error) {
-	var out []string
-	for _, h := range hosts {
-		value, named := setting(h, settings)
-		if !named {
-			out = append(out, h)
-			continue
-		}
-		values, ok := value.([]any)
-		if !ok && value != nil {
-			values = []any{value}
-		}
-		for _, v := range values {
-			s, ok := v.(string)
-			if ok && s == "" {
-				continue
-			}
-			host, err := hostOf(s)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", strings.Trim(h, "{}"), err)
-			}
-			out = append(out, host)
-		}
-	}
-	return out, nil
-}
-
 // sameHost compares two entries of host lists; https has port 443.
 func sameHost(a, b string) bool {
 	return strings.TrimSuffix(a, ":443") == strings.TrimSuffix(b, ":443")
-}
-
-// hostOf reads a host, host:port or URL.
-func hostOf(value string) (string, error) {
-	host := strings.ToLower(value)
-	if strings.Contains(host, "://") {
-		u, err := url.Parse(host)
-		if err != nil || u.Hostname() == "" {
-			return "", errors.New("this is no URL with a host; use one like https://example.com")
-		}
-		hostport, ok := fetch.HostPort(u)
-		if !ok {
-			return "", errors.New("use an https URL")
-		}
-		return hostport, nil
-	}
-	if !hostPattern.MatchString(host) {
-		return "", errors.New("use a host like example.com, host:port, or an https URL")
-	}
-	return host, nil
 }
 
 // compareVersions orders versions as Semantic Versioning 2.0.0 §11 does for

@@ -8,12 +8,12 @@ import (
 	"maps"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/sdk/abi"
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // provider is a module with a tenant's binding.
@@ -84,9 +84,6 @@ func (p *provider) bad(op, what string) error {
 	return &upstream.Error{Kind: upstream.Bug, Detail: fmt.Sprintf("plugin %s, %s: %s", p.name(), op, what)}
 }
 
-// maxAuthorizeURL is in bytes: what every browser and most servers bear.
-const maxAuthorizeURL = 8 << 10
-
 // Authorize checks the URL: a plugin must
 // not send a browser anywhere but to its upstream, nor drop what ties the
 // answer to this browser.
@@ -96,22 +93,15 @@ func (p *provider) Authorize(ctx context.Context, req upstream.AuthorizeRequest)
 	if err != nil {
 		return "", err
 	}
+	if err := rules.CheckAuthorize(result.URL, req.State, req.CodeChallenge); err != nil {
+		return "", p.bad(abi.OpAuthorize, err.Error())
+	}
 	u, err := url.Parse(result.URL)
-	if err != nil || u.Fragment != "" || len(result.URL) > maxAuthorizeURL { // RFC 6749 §3.1
-		return "", p.bad(abi.OpAuthorize, "the authorize URL is none")
+	if err != nil {
+		return "", p.bad(abi.OpAuthorize, "the authorize URL is not a usable URL")
 	}
 	if err := p.module.cfg.Fetch.CheckURL(u, p.hosts); err != nil {
 		return "", &upstream.Error{Kind: upstream.Misconfigured, Detail: fmt.Sprintf("plugin %s, authorize URL", p.name()), Err: err}
-	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return "", p.bad(abi.OpAuthorize, "the authorize URL is none")
-	}
-	if !slices.Equal(query["state"], []string{req.State}) {
-		return "", p.bad(abi.OpAuthorize, "the authorize URL does not carry the given state unchanged, once")
-	}
-	if req.CodeChallenge != "" && !slices.Equal(query["code_challenge"], []string{req.CodeChallenge}) {
-		return "", p.bad(abi.OpAuthorize, "the authorize URL does not carry the given code_challenge unchanged, once")
 	}
 	return result.URL, nil
 }
@@ -127,8 +117,8 @@ func (p *provider) Exchange(ctx context.Context, req upstream.ExchangeRequest) (
 	if err != nil {
 		return nil, err
 	}
-	if got.Account == nil || got.Account.ID == "" {
-		return nil, p.bad(abi.OpExchange, "its credential has no account id")
+	if err := rules.CheckExchange(got); err != nil {
+		return nil, p.bad(abi.OpExchange, err.Error())
 	}
 	return p.merge(abi.OpExchange, got, upstream.Credential{Scopes: req.Scopes})
 }
@@ -153,39 +143,10 @@ func (p *provider) Revoke(ctx context.Context, cred *upstream.Credential) error 
 	return err
 }
 
-// tooLong says what of an account is longer than audit lines, tokens and indexes
-// take, or nothing. An id is compared byte for byte, so it cannot be cut.
-func tooLong(a *abi.Account) string {
-	const most = 200 // organizations; who has more is asked for by name
-	if len(a.Organizations) > most {
-		return fmt.Sprintf("it has more than %d organizations", most)
-	}
-	type field struct {
-		what, text string
-		most       int
-	}
-	fields := []field{
-		{"account id", a.ID, 512}, {"account name", a.Name, 1024}, {"e-mail address", a.Email, 320}, // RFC 3696, erratum 1690
-		{"picture", a.Picture, 2048},
-	}
-	for _, id := range a.Organizations {
-		fields = append(fields, field{"organization", id, 512})
-	}
-	for _, f := range fields {
-		if len(f.text) > f.most {
-			return fmt.Sprintf("its %s is longer than %d bytes", f.what, f.most)
-		}
-	}
-	return ""
-}
-
 // merge lays what a provider returned over what is known.
 func (p *provider) merge(op string, got abi.Credential, known upstream.Credential) (*upstream.Credential, error) {
-	if got.AccessToken == "" {
-		return nil, p.bad(op, "its credential has no access token")
-	}
-	if strings.ContainsFunc(got.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, p.bad(op, "its access token cannot be sent in a header") // RFC 6750 §2.1
+	if err := rules.CheckRefresh(got, known.Account.ID); err != nil {
+		return nil, p.bad(op, err.Error())
 	}
 	known.AccessToken = seal.NewSecret(got.AccessToken)
 	known.TokenType = cmp.Or(got.TokenType, known.TokenType)
@@ -200,12 +161,6 @@ func (p *provider) merge(op string, got abi.Credential, known upstream.Credentia
 		known.Scopes = got.Scopes
 	}
 	if a := got.Account; a != nil {
-		if what := tooLong(a); what != "" {
-			return nil, p.bad(op, what)
-		}
-		if known.Account.ID != "" && a.ID != known.Account.ID {
-			return nil, p.bad(op, "its credential belongs to another account than before")
-		}
 		known.Account = upstream.Account{
 			ID: a.ID, Name: a.Name, Email: a.Email, Picture: a.Picture,
 			EmailVerified: a.EmailVerified, Organizations: a.Organizations,

@@ -71,7 +71,7 @@ func (r *redactor) walk(name string, v any) {
 func secretName(name string) bool {
 	name = strings.ToLower(name)
 	switch {
-	case name == "token_type":
+	case name == "token_type", name == "secret_urls":
 		return false
 	case name == "code", name == "code_verifier", name == "assertion", name == "nonce":
 		return true

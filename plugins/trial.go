@@ -12,8 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/plugins/wasi"
 	"github.com/sallyport/sallyport/sdk/abi"
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // Open loads one plugin file as a Host does, outside of any folder, for trying
@@ -121,6 +123,9 @@ func (m *Module) Converse(ctx context.Context, b Binding, op string, input []byt
 		bind = func() (*provider, error) { return m.bind(b) }
 	}
 	p, err := bind()
+	if err == nil {
+		err = rules.CheckOperation(op, m.manifest)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +150,9 @@ func (c *conversation) holdOpenly(ctx context.Context, tell func(Turn)) ([]byte,
 		switch {
 		case out.Result != nil:
 			tell(turn)
+			if err := c.checkResult(out.Result); err != nil {
+				return nil, err
+			}
 			return []byte(c.secret.shown("application/json", out.Result)), nil
 		case out.Error != nil:
 			tell(turn)
@@ -163,6 +171,26 @@ func (c *conversation) holdOpenly(ctx context.Context, tell func(Turn)) ([]byte,
 		c.secret.learn(s.Body)
 		c.steps = append(c.steps, s)
 	}
+}
+
+// checkResult makes the checks of the typed operations on a result as it is on
+// the wire.
+func (c *conversation) checkResult(result abi.Raw) error {
+	if err := rules.CheckResult(c.op, c.input, result); err != nil {
+		return c.bug(err.Error())
+	}
+	var authorize abi.AuthorizeResult
+	if c.op != abi.OpAuthorize || json.Unmarshal(result, &authorize) != nil {
+		return nil
+	}
+	u, err := url.Parse(authorize.URL)
+	if err != nil {
+		return c.bug("the authorize URL is not a usable URL")
+	}
+	if err := c.module.cfg.Fetch.CheckURL(u, c.hosts); err != nil {
+		return &upstream.Error{Kind: upstream.Misconfigured, Detail: fmt.Sprintf("plugin %s, authorize URL", c.name()), Err: err}
+	}
+	return nil
 }
 
 // tryTurn is turn with a look at the instance.

@@ -144,6 +144,17 @@ func oneLine(s string) string {
 	}, strings.ToValidUTF8(s, ""))
 }
 
+// KnownKind reports whether kind is one of the Kind constants of package abi. The
+// host takes no other.
+func KnownKind(kind string) bool {
+	switch kind {
+	case abi.KindAccessDenied, abi.KindInvalidGrant, abi.KindInvalidScope, abi.KindInteractionRequired,
+		abi.KindRateLimited, abi.KindUnavailable, abi.KindMisconfigured, abi.KindBug:
+		return true
+	}
+	return false
+}
+
 // messages are the words for a user who need not know more.
 func messages(kind string) string {
 	switch kind {

@@ -83,19 +83,23 @@ func importRules() []rule {
 				ours := slices.Contains(leaves, strings.TrimPrefix(dep, module))
 				return standard(dep) || ours || pkg == "core/seal" && below(dep, "golang.org/x/crypto")
 			}, "core/oauth", module+"core/grant"),
-		imports("config depends on nothing of ours", "the file's shape and the runtime's shape change for different reasons; only cmd/sallyport sees both",
-			under("config"), func(_, dep string) bool { return !strings.HasPrefix(dep, module) }, "config", module+"core/seal"),
+		imports("config depends on nothing of ours but the rules for authors", "the file's shape and the runtime's shape change for different reasons; only cmd/sallyport sees both. What a provider may be called is one rule for its author, its host and the configuration",
+			under("config"), func(_, dep string) bool { return !strings.HasPrefix(dep, module) || dep == module+"sdk/rules" }, "config", module+"core/seal"),
 		imports("core sees no plugin host and no config", "core serves any provider behind core/upstream, however it is loaded or configured",
 			under("core"), func(_, dep string) bool {
 				return standard(dep) || below(dep, module+"core") || !strings.HasPrefix(dep, module) && !below(dep, "github.com/knadh/koanf")
 			}, "core/grant", module+"plugins"),
 		imports("plugins see the seam only", "the plugin host implements core/upstream; of core it needs no more than secrets and the guarded client",
 			under("plugins"), func(_, dep string) bool {
-				return !strings.HasPrefix(dep, module) || below(dep, module+"plugins") || dep == module+"sdk/abi" ||
+				return !strings.HasPrefix(dep, module) || below(dep, module+"plugins") || dep == module+"sdk/abi" || dep == module+"sdk/rules" ||
 					slices.Contains([]string{"core/upstream", "core/seal", "core/fetch"}, strings.TrimPrefix(dep, module))
 			}, "plugins", module+"core/grant"),
 		imports("guests depend on the standard library and sdk", "a provider is built from a handful of files, and sdk is the one promise made to its author",
 			under("sdk", "providers"), func(_, dep string) bool { return standard(dep) || below(dep, module+"sdk") }, "providers/acme", "golang.org/x/oauth2"),
+		imports("no module carries the host's rules", "rules checks what a provider says from outside; in a module it would be size for nothing",
+			func(pkg string) bool {
+				return (below(pkg, "sdk") || below(pkg, "providers")) && pkg != "sdk/rules" && pkg != "sdk/sdktest"
+			}, func(_, dep string) bool { return dep != module+"sdk/rules" }, "sdk/oauth2", module+"sdk/rules"),
 		only("go-redis", "github.com/redis", "core/store/redis"),
 		only("bbolt", "go.etcd.io/bbolt", "core/store/bolt"),
 		only("wazero", "github.com/tetratelabs/wazero", "plugins"),
@@ -182,7 +186,7 @@ func TestReach(t *testing.T) {
 			return !standard(dep) && !below(dep, module+"sdk") && !below(dep, module+"providers")
 		}},
 		{"config", "config can be used by a tool that serves nothing", "./config", func(dep string) bool {
-			return strings.HasPrefix(dep, module) && dep != module+"config"
+			return strings.HasPrefix(dep, module) && dep != module+"config" && dep != module+"sdk/rules" && dep != module+"sdk/abi"
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

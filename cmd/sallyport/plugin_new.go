@@ -14,6 +14,8 @@ import (
 	"text/template"
 
 	"github.com/spf13/cobra"
+
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // sdkModule is the module that holds the SDK, and this program.
@@ -68,15 +70,12 @@ type scaffold struct {
 	ownModule bool
 }
 
-var (
-	providerName   = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`) // as a manifest may have it
-	releaseVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+$`)
-)
+var releaseVersion = regexp.MustCompile(`^v\d+\.\d+\.\d+$`)
 
 // settle checks what was asked for and decides what was not.
 func (s *scaffold) settle(sdk string) error {
-	if !providerName.MatchString(s.Name) {
-		fault := fmt.Sprintf("%q is no name for a provider: use lower-case letters, digits and hyphens, a letter first, at most 64", s.Name)
+	if err := rules.CheckName(s.Name); err != nil {
+		fault := fmt.Sprintf("%q is not a valid name for a provider: %v", s.Name, err)
 		if better := suggestName(s.Name); better != "" {
 			fault += "; for example " + better
 		}
@@ -149,7 +148,7 @@ func suggestName(s string) string {
 	s = strings.ToLower(s)
 	s = regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(s, "-")
 	s = strings.Trim(strings.TrimLeft(s, "-0123456789"), "-")
-	return s[:min(len(s), 64)]
+	return strings.TrimRight(s[:min(len(s), 63)], "-")
 }
 
 // moduleAround finds the module that a folder is in: its root, its path, and

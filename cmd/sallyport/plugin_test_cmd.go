@@ -121,6 +121,9 @@ func replayFile(ctx context.Context, m *plugins.Module, file string) replay {
 	want := strings.ReplaceAll(string(text), "\r\n", "\n")
 	t := &tryout{try: func(doc []byte, fresh bool) (plugins.Trial, error) { return m.Try(ctx, doc, fresh) }}
 	got, err := sdktest.Replay(t.call, want)
+	if t.runs == 0 && t.check > 0 { // check is what the transcript is about
+		t.runs, t.fuel = 1, t.check
+	}
 	r.Steps, r.Runs, r.Fuel = max(0, t.runs-1), t.runs, t.fuel
 	switch {
 	case err != nil:
@@ -140,6 +143,8 @@ type tryout struct {
 	last []byte // input document of the call before
 	runs int
 	fuel int64
+
+	check int64 // fuel of the last check
 }
 
 func (t *tryout) call(doc []byte) ([]byte, error) {
@@ -151,7 +156,11 @@ func (t *tryout) call(doc []byte) ([]byte, error) {
 		return pooled.Output, nil
 	}
 	t.last = bytes.Clone(doc)
-	if !describes(doc) { // that one only asks for the defaults of settings
+	switch op(doc) {
+	case abi.OpDescribe: // only for the defaults of settings
+	case abi.OpCheck: // before every other operation
+		t.check = pooled.Fuel
+	default:
 		t.runs++
 		t.fuel += pooled.Fuel
 	}
@@ -166,12 +175,15 @@ func (t *tryout) call(doc []byte) ([]byte, error) {
 	return pooled.Output, nil
 }
 
-// describes tells whether an input document is a call of describe.
-func describes(doc []byte) bool {
+// op returns the operation that an input document calls.
+func op(doc []byte) string {
 	var head struct {
 		Op string `json:"op"`
 	}
-	return len(doc) > 4 && json.NewDecoder(bytes.NewReader(doc[4:])).Decode(&head) == nil && head.Op == abi.OpDescribe
+	if len(doc) > 4 {
+		_ = json.NewDecoder(bytes.NewReader(doc[4:])).Decode(&head) // the plugin says what is wrong with it
+	}
+	return head.Op
 }
 
 // printable is a document without its length, which is binary.

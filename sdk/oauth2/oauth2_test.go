@@ -9,11 +9,17 @@ import (
 	"github.com/sallyport/sallyport/sdk/sdktest"
 )
 
+// manifest is one that allows what the tables here do.
+func manifest(name string) sdk.Manifest {
+	return sdk.Manifest{Name: name, Version: "1", Hosts: []string{"odd.test", "up.test"},
+		Capabilities: sdk.Capabilities{Refresh: true, Revoke: true, Identity: true}}
+}
+
 // odd is an upstream that does everything that can be said in the table
 // otherwise than RFC 6749.
 func odd() *oauth2.Provider {
 	return &oauth2.Provider{
-		Info: sdk.Manifest{Name: "odd", Version: "1"},
+		Info: manifest("odd"),
 		Config: oauth2.Config{
 			AuthorizeURL:    "{settings.base}/authorize?v=2",
 			TokenURL:        "{settings.base}/{settings.realm}/token",
@@ -112,7 +118,7 @@ func TestKnobs(t *testing.T) {
 				AuthorizeURL: "https://up.test/authorize", TokenURL: "https://up.test/token", RevokeURL: "https://up.test/revoke", PKCE: true,
 			}
 			turn(&cfg)
-			sdktest.Run(t, &oauth2.Provider{Info: sdk.Manifest{Name: name, Version: "1"}, Config: cfg}, "testdata/"+name+"/*.txtar")
+			sdktest.Run(t, &oauth2.Provider{Info: manifest(name), Config: cfg}, "testdata/"+name+"/*.txtar")
 		})
 	}
 }

@@ -95,6 +95,9 @@ func (p *Provider) Resolve(c *sdk.Conversation) (*Config, error) {
 		}
 	}
 	cfg = cfg.filled()
+	if err := p.checkKinds(&cfg); err != nil {
+		return nil, err
+	}
 	if cfg.AuthorizeURL == "" || cfg.TokenURL == "" {
 		return nil, sdk.Misconfigured("", "no authorization endpoint or no token endpoint")
 	}
@@ -108,6 +111,26 @@ func (p *Provider) Resolve(c *sdk.Conversation) (*Config, error) {
 		}
 	}
 	return &cfg, nil
+}
+
+// checkKinds refuses kinds of Failure.Kinds that the host does not know: an
+// error of one would be a bug at the first failure. In the table itself it is the
+// author's mistake, from settings the operator's.
+func (p *Provider) checkKinds(cfg *Config) error {
+	wrong := ""
+	for code, kind := range cfg.Failure.Kinds {
+		if !sdk.KnownKind(kind) && (wrong == "" || code < wrong) { // the same one every time
+			wrong = code
+		}
+	}
+	if wrong == "" {
+		return nil
+	}
+	detail := "unknown error kind \"" + cfg.Failure.Kinds[wrong] + "\" for the code \"" + wrong + "\"; sdk/abi has the kinds"
+	if _, ours := p.Config.Failure.Kinds[wrong]; ours {
+		return sdk.Bug("", detail)
+	}
+	return sdk.Misconfigured("", detail)
 }
 
 // Expand puts the tenant's settings into a URL of the table. A setting that is

@@ -70,7 +70,7 @@ func readStory(call Call, transcript string) (story, error) {
 	for _, section := range sections {
 		switch section.name {
 		case "call":
-			in, err := parseCall(call, section.text)
+			in, _, err := parseCall(call, section.text)
 			if err != nil {
 				return s, err
 			}

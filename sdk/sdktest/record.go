@@ -47,7 +47,7 @@ func (r Recorder) Record(ctx context.Context, p sdk.Provider, opening string) (s
 	if len(sections) != 1 || sections[0].name != "call" {
 		return "", errors.New("the opening of a transcript is a comment and one section named call")
 	}
-	in, err := parseCall(call, sections[0].text)
+	in, host, err := parseCall(call, sections[0].text)
 	if err != nil {
 		return "", err
 	}
@@ -63,6 +63,9 @@ func (r Recorder) Record(ctx context.Context, p sdk.Provider, opening string) (s
 			return "", err
 		}
 		sections = append(sections, describe(out, body))
+		if err := host.judge(in, out); err != nil {
+			return "", err // before a code is spent
+		}
 		if err := hide.add(secretsIn(out.Result)); err != nil {
 			return "", err
 		}

@@ -61,13 +61,13 @@ func recorded(t *testing.T, auth string) (string, error) {
 	t.Helper()
 	srv := live(t, auth)
 	p := &oauth2.Provider{
-		Info: sdk.Manifest{Name: "live", Version: "1"},
+		Info: sdk.Manifest{Name: "live", Version: "1", Hosts: []string{"{settings.base}"}},
 		Config: oauth2.Config{
 			AuthorizeURL: "{settings.base}/authorize", TokenURL: "{settings.base}/token", UserinfoURL: "{settings.base}/me",
 			Issuer: "https://id.test", ClientAuth: auth, Identity: oauth2.Identity{Userinfo: true},
 		},
 	}
-	opening := "A live login.\n-- call --\nop: exchange\nclient: ourid https://gw.test/cb\nsettings: {\"base\": \"" + srv.URL + "\"}\n\n" +
+	opening := "A live login.\n-- call --\nop: exchange\nprivate-host: " + strings.TrimPrefix(srv.URL, "http://") + "\nclient: ourid https://gw.test/cb\nsettings: {\"base\": \"" + srv.URL + "\"}\n\n" +
 		`{"query": [["code", "real/code"], ["state", "st"]]}` + "\n"
 	return sdktest.Recorder{Client: srv.Client(), ClientSecret: "our/secret"}.Record(t.Context(), p, opening)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,21 +23,20 @@ const maxSteps = 8
 // the transcript as it came out: the comment, the call and the responses as
 // they were, and everything the provider said as it said it. The provider
 // agrees with the transcript if nothing changed. Every call is made twice, and
-// an error is returned if the two differ.
+// an error is returned if the two differ, or if a host would refuse what the
+// provider asks for or answers; see package rules.
 func Replay(call Call, transcript string) (string, error) {
 	comment, sections := parseArchive(transcript)
 	if len(sections) == 0 || sections[0].name != "call" {
 		return "", errors.New("a transcript begins with a section named call")
 	}
-	in, err := parseCall(call, sections[0].text)
+	in, host, err := parseCall(call, sections[0].text)
 	if err != nil {
 		return "", err
 	}
-	var given []section
-	for _, s := range sections[1:] {
-		if s.name == "response" {
-			given = append(given, s)
-		}
+	given, err := responses(sections[1:])
+	if err != nil {
+		return "", err
 	}
 	said := []section{sections[0]}
 	var bodies [][]byte
@@ -47,6 +47,9 @@ func Replay(call Call, transcript string) (string, error) {
 			return "", err
 		}
 		said = append(said, describe(out, body))
+		if err := host.judge(in, out); err != nil {
+			return "", err
+		}
 		if out.Request == nil && out.WaitMS == 0 {
 			break
 		}
@@ -67,6 +70,37 @@ func Replay(call Call, transcript string) (string, error) {
 		in.Steps, bodies = append(in.Steps, step), append(bodies, body)
 	}
 	return formatArchive(comment, said), nil
+}
+
+// withUnused returns what came out of a replay with the responses of the
+// transcript at its end that the provider did not ask for, and how many there
+// are. They are kept when a transcript is updated: an answer is work, and the
+// provider may be what is wrong.
+func withUnused(transcript, got string) (string, int) {
+	_, before := parseArchive(transcript)
+	comment, after := parseArchive(got)
+	isOther := func(s section) bool { return s.name != "response" }
+	given, used := slices.DeleteFunc(before, isOther), slices.DeleteFunc(slices.Clone(after), isOther)
+	if len(given) <= len(used) {
+		return got, 0
+	}
+	unused := given[len(used):]
+	return formatArchive(comment, append(after, unused...)), len(unused)
+}
+
+// responses returns the answers of a transcript. A section with a name that
+// none has is an error: it would be lost.
+func responses(sections []section) (given []section, err error) {
+	for _, s := range sections {
+		switch s.name {
+		case "response":
+			given = append(given, s)
+		case "request", "wait", "result", "error":
+		default:
+			return nil, fmt.Errorf("unknown section %q; the sections are call, request, response, wait, result and error", s.name)
+		}
+	}
+	return given, nil
 }
 
 // twice makes a call two times.
@@ -92,11 +126,12 @@ func twice(call Call, in abi.Input, bodies [][]byte) (abi.Output, []byte, error)
 
 // parseCall reads the section that says what is called; what it leaves out has
 // a default, and settings have those of the manifest.
-func parseCall(call Call, text string) (*abi.Input, error) {
+func parseCall(call Call, text string) (*abi.Input, *host, error) {
 	m, err := parseMessage(text, false)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	h := &host{}
 	in := &abi.Input{
 		ABI: abi.Version, Seed: strings.Repeat("0", 64), Tenant: "test",
 		Now:    time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli(),
@@ -104,66 +139,43 @@ func parseCall(call Call, text string) (*abi.Input, error) {
 		Steps:  []abi.Step{}, Input: abi.Raw("{}"),
 	}
 	settings := "{}"
-	for _, h := range m.headers {
-		switch h[0] {
+	for _, line := range m.headers {
+		switch name, value := line[0], line[1]; name {
 		case "op":
-			in.Op = h[1]
+			in.Op = value
 		case "now":
-			at, err := time.Parse(time.RFC3339, h[1])
+			at, err := time.Parse(time.RFC3339, value)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			in.Now = at.UnixMilli()
 		case "tenant":
-			in.Tenant = h[1]
+			in.Tenant = value
+		case "seed":
+			in.Seed = value
 		case "client":
-			in.Client.ID, in.Client.RedirectURI, _ = strings.Cut(h[1], " ")
+			in.Client.ID, in.Client.RedirectURI, _ = strings.Cut(value, " ")
 		case "settings":
-			settings = h[1]
+			settings = value
+		case "private-host":
+			h.private = append(h.private, value)
 		default:
-			return nil, fmt.Errorf("a call has no %q", h[0])
+			return nil, nil, fmt.Errorf("a call has no %q; it has op, now, tenant, seed, client, settings and private-host", name)
 		}
 	}
 	if m.body != "" {
 		if !json.Valid([]byte(m.body)) {
-			return nil, errors.New("the input of the call is no JSON")
+			return nil, nil, errors.New("the input of the call is not JSON")
 		}
 		in.Input = abi.Raw(m.body)
 	}
-	in.Settings, err = withDefaults(call, settings)
-	return in, err
-}
-
-// withDefaults fills settings in from the schema in the manifest, as the host
-// does.
-func withDefaults(call Call, settings string) (abi.Raw, error) {
-	values := map[string]json.RawMessage{}
-	if err := json.Unmarshal([]byte(settings), &values); err != nil {
-		return nil, fmt.Errorf("settings: %w", err)
+	if in.Settings, err = h.bind(call, settings); err != nil {
+		return nil, nil, err
 	}
-	out, _, err := twice(call, abi.Input{ABI: abi.Version, Op: abi.OpDescribe, Steps: []abi.Step{}}, nil)
-	if err != nil {
-		return nil, fmt.Errorf("describe: %w", err)
+	if in.Op == abi.OpDescribe || in.Op == abi.OpCheck {
+		return in, h, nil
 	}
-	if out.Error != nil {
-		return nil, fmt.Errorf("describe: %s", out.Error.Detail)
-	}
-	var manifest struct {
-		Settings struct {
-			Properties map[string]struct {
-				Default json.RawMessage `json:"default"`
-			} `json:"properties"`
-		} `json:"settings"`
-	}
-	if err := json.Unmarshal(out.Result, &manifest); err != nil {
-		return nil, fmt.Errorf("describe: %w", err)
-	}
-	for name, property := range manifest.Settings.Properties {
-		if _, given := values[name]; !given && property.Default != nil {
-			values[name] = property.Default
-		}
-	}
-	return json.Marshal(values)
+	return in, h, h.check(call, in)
 }
 
 // describe writes what the provider said as a section.

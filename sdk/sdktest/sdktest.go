@@ -29,8 +29,9 @@
 //	  "access_token": "at"
 //	}
 //
-// A call may also say tenant and client ("client: ID REDIRECT_URI"); whatever
-// is missing has a default. The call and the responses are written by hand.
+// A call may also say tenant, client ("client: ID REDIRECT_URI"), seed and
+// private-host (host:port that may be asked over http); whatever is missing has
+// a default. The call and the responses are written by hand.
 // With SDKTEST_UPDATE=1 in the environment, the rest is written by the
 // provider: read it before you keep it.
 package sdktest
@@ -52,6 +53,9 @@ func Run(t *testing.T, p sdk.Provider, pattern string) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no transcript matches %s", pattern)
 	}
+	if err := unusedMethods(p); err != nil {
+		t.Error(err)
+	}
 	call := func(input []byte) ([]byte, error) { return sdk.Run(p, input), nil }
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
@@ -67,10 +71,15 @@ func Run(t *testing.T, p sdk.Provider, pattern string) {
 			if got == want {
 				return
 			}
+			kept, unused := withUnused(want, got)
 			if os.Getenv("SDKTEST_UPDATE") != "" {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				if err := os.WriteFile(file, []byte(kept), 0o644); err != nil {
 					t.Fatal(err)
 				}
+			}
+			if unused > 0 {
+				t.Fatalf("%s: the provider makes fewer requests than the transcript answers: %d of its responses are unused. They are kept at the end; take them out if the provider is right (- expected, + said):\n%s",
+					file, unused, Diff(want, got))
 			}
 			if strings.HasSuffix(got, "-- response --\n") {
 				t.Fatalf("%s: the provider asks for more than the transcript answers:\n%s", file, Diff(want, got))

@@ -48,7 +48,7 @@ access_token=new
 
 func provider() *oauth2.Provider {
 	return &oauth2.Provider{
-		Info: sdk.Manifest{Name: "p", Version: "1", Settings: sdk.Raw(`{"properties": {"host": {"default": "up.test"}, "path": {"default": "x"}}}`)},
+		Info: sdk.Manifest{Name: "p", Version: "1", Hosts: []string{"{settings.host}"}, Capabilities: sdk.Capabilities{Refresh: true}, Settings: sdk.Raw(`{"properties": {"host": {"default": "up.test"}, "path": {"default": "x"}}}`)},
 		Config: oauth2.Config{
 			AuthorizeURL: "https://{settings.host}/authorize",
 			TokenURL:     "https://{settings.host}/{settings.path}",
