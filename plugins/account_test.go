@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sallyport/sallyport/sdk/abi"
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 func TestAccountsThatAreTooLongAreRefused(t *testing.T) {
@@ -22,8 +23,9 @@ func TestAccountsThatAreTooLongAreRefused(t *testing.T) {
 		"two hundred organizations": {abi.Account{ID: "1", Organizations: make([]string, 201)}, "it has more than 200 organizations"},
 		"an organization":           {abi.Account{ID: "1", Organizations: []string{of(513)}}, "its organization is longer than 512 bytes"},
 	} {
-		if got := tooLong(&c.account); got != c.want {
-			t.Errorf("%s: %q", what, got)
+		err := rules.CheckExchange(abi.Credential{AccessToken: "at", Account: &c.account})
+		if (err != nil) != (c.want != "") || err != nil && err.Error() != c.want {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
