@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport/sallyport/core/admin"
 	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/plugins"
 )
@@ -74,8 +75,8 @@ func (d *deployment) adminConfig() admin.Config {
 
 // checkStore is the start check of the store that this server uses.
 func (d *deployment) checkStore(ctx context.Context) (admin.StoreState, error) {
-	state := admin.StoreState{Place: storePlace(d.cfg.Store)}
-	return state, d.store.Ping(ctx)
+	warnings, err := store.Prove(ctx, d.store)
+	return admin.StoreState{Place: storePlace(d.cfg.Store), Warnings: warnings}, err
 }
 
 // listedTenant is a row of tenant list.

@@ -30,12 +30,12 @@ func checkOrigins(o *config.Origins) (warnings []string, err error) {
 }
 
 // checkPlaces checks the folders that a configuration names, and what is in
-// them. What is missing is for those who need it.
+// them. What cannot be looked at is for those who open it to report.
 func checkPlaces(cfg *config.Config) (warnings []string, err error) {
 	var faults []error
 	check := func(key string, names ...string) {
 		for _, name := range names {
-			if err := trusted(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := trusted(name); err != nil && !errors.As(err, new(*fs.PathError)) {
 				faults = append(faults, fmt.Errorf("%s: %w", key, err))
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/config"
+	"github.com/sallyport/sallyport/core/replica"
 )
 
 func serveCommand(sys system) *cobra.Command {
@@ -81,7 +82,10 @@ func (d *deployment) serve(ctx context.Context, ready func(net.Addr)) error {
 	}
 	defer inBackground(ctx, d.watchPlugins)()
 	defer inBackground(context.WithoutCancel(ctx), d.server.Follow)() // also while draining
-	defer d.serveAdmin(context.WithoutCancel(ctx))()                  // also while draining
+	defer inBackground(context.WithoutCancel(ctx), (&replica.Watch{
+		Name: d.replica, Store: d.store, Keys: d.keys, Log: d.log, Now: d.faults.now,
+	}).Run)()
+	defer d.serveAdmin(context.WithoutCancel(ctx))() // also while draining
 	d.log.Info("serving", "address", front.Addr().String(), "tenants", d.server.Tenants().Len(), "version", version())
 	if ready != nil {
 		ready(front.Addr())

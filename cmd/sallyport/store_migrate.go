@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sallyport/sallyport/config"
+	"github.com/sallyport/sallyport/core/replica"
 	"github.com/sallyport/sallyport/core/store"
 )
 
@@ -125,7 +126,12 @@ func (i interrupted) Unwrap() error { return i.error }
 
 func (m *migration) run(ctx context.Context, source store.Exporter, to store.Driver) (done migrated, err error) {
 	if !m.merge {
-		if err := to.Scan(ctx, "", func(string) error { return errNotEmpty }); err != nil {
+		if err := to.Scan(ctx, "", func(key string) error {
+			if key == replica.Key {
+				return nil // what servers say of themselves belongs to no login
+			}
+			return errNotEmpty
+		}); err != nil {
 			return done, err
 		}
 	}
@@ -168,6 +174,9 @@ func (m *migration) each(ctx context.Context, source store.Exporter, f func(cont
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(copiers)
 	err := source.Export(ctx, func(r store.Record) error {
+		if r.Key == replica.Key {
+			return nil
+		}
 		workers.Go(func() error { return f(ctx, dated{r, m.now().Add(r.TTL)}) })
 		return ctx.Err()
 	})

@@ -100,6 +100,9 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	var storeErr error
 	if d.store = sys.store; d.store == nil {
 		storeErr = d.openStore(ctx)
+		if storeErr == nil {
+			storeErr = d.proveStore(ctx)
+		}
 	}
 	hostErr := d.openPlugins(ctx, sys)
 	if err := errors.Join(auditErr, keysErr, storeErr, hostErr); err != nil {
@@ -175,6 +178,15 @@ func (d *deployment) openStore(ctx context.Context) (err error) {
 	}
 	d.closes = append(d.closes, d.store.Close)
 	return nil
+}
+
+// proveStore runs the start check of the store.
+func (d *deployment) proveStore(ctx context.Context) error {
+	warnings, err := store.Prove(ctx, d.store)
+	for _, warning := range warnings {
+		d.warn(warning)
+	}
+	return err
 }
 
 func (d *deployment) openPlugins(ctx context.Context, sys system) (err error) {

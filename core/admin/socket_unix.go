@@ -42,5 +42,8 @@ func acquireLock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// refused reports whether a socket is there and no process listens at it.
-func refused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
+// refused reports whether a socket is there and no process listens at it, or
+// no socket can be there.
+func refused(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR)
+}

@@ -54,6 +54,7 @@ const scanPage = 512
 // Values expire to the millisecond, rounded up.
 type Driver struct {
 	client   redis.UniversalClient
+	address  address
 	prefix   string
 	swap     *redis.Script
 	replicas int // see confirmed
@@ -97,13 +98,18 @@ func Open(ctx context.Context, url string) (*Driver, error) {
 	}
 	d := connect(a)
 	if err := d.Ping(ctx); err != nil {
+		if a.options.MasterName != "" {
+			err = d.askSentinels(ctx, err)
+		} else {
+			err = d.Explain(err)
+		}
 		return nil, errors.Join(fmt.Errorf("store at %s: %w", strings.Join(a.options.Addrs, ", "), err), d.Close())
 	}
 	return d, nil
 }
 
 func connect(a address) *Driver {
-	d := &Driver{prefix: a.prefix, swap: redis.NewScript(swap), replicas: a.replicas, silence: silence}
+	d := &Driver{address: a, prefix: a.prefix, swap: redis.NewScript(swap), replicas: a.replicas, silence: silence}
 	if a.options.IsClusterMode {
 		d.client = connectCluster(a.options.Cluster())
 	} else {
@@ -147,7 +153,7 @@ func (d *Driver) Swap(ctx context.Context, key string, old, new []byte, ttl time
 		answer, err = run("eval", swap) // a server that has not seen the script ran nothing
 	}
 	switch held, lost := answer.(string); {
-	case errors.Is(err, redis.Nil):
+	case isNil(err):
 		return fmt.Errorf("redis: swap: %w", &store.Conflict{})
 	case err != nil:
 		return fail("swap", err)
@@ -297,7 +303,7 @@ var literal = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]
 // Ping implements store.Driver. It reads a key: unlike PING, that is refused
 // by a cluster that is down, and to a user who may not read our keys.
 func (d *Driver) Ping(ctx context.Context) error {
-	if err := d.client.Get(ctx, d.prefix+"ping").Err(); err != nil && !errors.Is(err, redis.Nil) {
+	if err := d.client.Get(ctx, d.prefix+"ping").Err(); err != nil && !isNil(err) {
 		return fail("ping", err)
 	}
 	return nil
@@ -306,9 +312,14 @@ func (d *Driver) Ping(ctx context.Context) error {
 // Close implements store.Driver.
 func (d *Driver) Close() error { return d.client.Close() }
 
+// isNil reports whether a server answered that a key holds nothing. An error
+// that only wraps that answer is another one: sentinels that do not know the
+// master give it too, and no grant is gone then.
+func isNil(err error) bool { return err == redis.Nil } //nolint:errorlint // see above
+
 // fail names the operation and turns the nil reply into ErrNotFound.
 func fail(op string, err error) error {
-	if errors.Is(err, redis.Nil) {
+	if isNil(err) {
 		err = store.ErrNotFound
 	}
 	return fmt.Errorf("redis: %s: %w", op, err)
