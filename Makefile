@@ -8,6 +8,7 @@ NODE    := cmd/sallyport/e2e/node
 PYTHON  := cmd/sallyport/e2e/python
 SERVERS := core/store/storetest
 ENVOY   := cmd/sallyport/e2e/envoy
+KEYCLOAK := cmd/sallyport/e2e/keycloak
 # What plugin build turns into modules: every folder below providers.
 PROVIDERS := $(patsubst %/,%,$(wildcard providers/*/))
 # golangci-lint is built from source in the version pinned here.
@@ -41,6 +42,9 @@ race: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node 
 
 conformance: need-node ## the MCP project's conformance tool against the authorization server and the gateway
 	$(GO) test -count=1 -v -run '^TestConformance' ./cmd/sallyport/e2e
+
+keycloak: need-keycloak ## log in to a real Keycloak: thin ID tokens, signed userinfo, an internal back channel, sessions that end
+	$(GO) test -count=1 -v -timeout 20m -run '^TestKeycloak$$' ./cmd/sallyport/e2e -keycloak $(CURDIR)/$(KEYCLOAK)
 
 flaws: ## what went wrong elsewhere: each row of core/FLAWS.md has its tests, and they pass
 	$(GO) test -count=1 -v -run '^TestEveryFlawIsHeldOff$$' ./core
@@ -80,7 +84,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # A missing program is installed if this user may, else named.
-.PHONY: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-php need-fcgiwrap need-tinyproxy need-venv need-rust need-chromium
+.PHONY: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-keycloak need-python need-php need-fcgiwrap need-tinyproxy need-venv need-rust need-chromium
 need-nginx:
 	@command -v nginx >/dev/null || $(call install,nginx-light)
 
@@ -115,6 +119,14 @@ need-chromium:
 need-node:
 	@command -v npm >/dev/null || $(call install,npm)
 	@test $(NODE)/node_modules/.package-lock.json -nt $(NODE)/package-lock.json || { cd $(NODE) && npm ci --no-audit --no-fund; }
+
+# Keycloak comes from Maven, 177 MB, and is built for a start without a build.
+need-keycloak:
+	@{ command -v java && command -v mvn && command -v unzip; } >/dev/null 2>&1 || $(call install,default-jre-headless maven unzip)
+	@test -e $(KEYCLOAK)/installed || { mkdir -p $(KEYCLOAK) && \
+	   mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy -Dartifact=org.keycloak:keycloak-quarkus-dist:26.7.3:zip -DoutputDirectory=$(KEYCLOAK) && \
+	   unzip -q -o $(KEYCLOAK)/keycloak-quarkus-dist-26.7.3.zip -d $(KEYCLOAK) && mv $(KEYCLOAK)/keycloak-26.7.3/* $(KEYCLOAK)/ && \
+	   rm -r $(KEYCLOAK)/keycloak-26.7.3 $(KEYCLOAK)/*.zip && $(KEYCLOAK)/bin/kc.sh build --db=dev-file && touch $(KEYCLOAK)/installed; }
 
 need-python: need-venv
 	@$(call venv,$(PYTHON))

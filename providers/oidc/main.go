@@ -54,6 +54,12 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config, maxAge int) error {
 	if err != nil {
 		return err
 	}
+	audience := ""
+	if s.elsewhere {
+		// The issuer does not know the name that its token endpoint is asked by
+		// (RFC 7523 §3, 3: the issuer is an audience too).
+		audience = m.issuer
+	}
 	*cfg = oauth2.Config{
 		AuthorizeURL:    m.authorize,
 		TokenURL:        m.token,
@@ -62,6 +68,7 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config, maxAge int) error {
 		Issuer:          m.issuer,
 		Nonce:           nonce,
 		ClientAuth:      s.clientAuth,
+		Audience:        audience,
 		PKCE:            s.pkce,
 		Prompts:         s.prompts,
 		AuthorizeParams: s.params,
@@ -75,21 +82,26 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config, maxAge int) error {
 		RefreshGrace:    s.refreshGrace,
 		Query:           oauth2.CallbackQuery{Issuer: m.sendsIssuer || s.requireIss},
 		Token:           oauth2.TokenAnswer{RefreshLifetime: s.refreshLifetime},
-		Identity: oauth2.Identity{
-			Tenant:  s.accountTenant,
-			ID:      s.accountID,
-			Name:    c.Setting("account_name").Str(),
-			Email:   c.Setting("account_email").Str(),
-			Picture: c.Setting("account_picture").Str(),
-
-			EmailVerified: c.Setting("account_email_verified").Str(),
-			Organizations: s.organizations,
-			// Only the ID token has the claims of a composite identifier.
-			Userinfo:   c.Setting("userinfo_always").Bool() && s.accountTenant == "",
-			NoUserinfo: s.idTokenOnly,
-		},
+		Identity:        account(c, s),
 	}
 	return nil
+}
+
+// account says where an account's members are.
+func account(c *sdk.Conversation, s settled) oauth2.Identity {
+	return oauth2.Identity{
+		Tenant:  s.accountTenant,
+		ID:      s.accountID,
+		Name:    c.Setting("account_name").Str(),
+		Email:   c.Setting("account_email").Str(),
+		Picture: c.Setting("account_picture").Str(),
+
+		EmailVerified: c.Setting("account_email_verified").Str(),
+		Organizations: s.organizations,
+		// Only the ID token has the claims of a composite identifier.
+		Userinfo:   c.Setting("userinfo_always").Bool() && s.accountTenant == "",
+		NoUserinfo: s.idTokenOnly,
+	}
 }
 
 // nonce hashes the state: see oauth2.Config.Nonce.

@@ -14,6 +14,7 @@ type settled struct {
 	title, home     string
 	issuer          string   // {tenant} in it is the setting tenant
 	discoveryURL    string   // where its metadata is
+	elsewhere       bool     // which is not at the issuer
 	revokeURL       string   // instead of what the metadata names
 	hosts           []string // beside the issuer's own
 	clientAuth      string
@@ -161,7 +162,8 @@ func (s *settled) reach(c *sdk.Conversation) {
 	for _, host := range c.Setting("hosts").Strings() {
 		s.hosts = append(s.hosts, hostOf(host))
 	}
-	if s.discoveryURL == "" { // OpenID Connect Discovery §4
+	s.elsewhere = s.discoveryURL != ""
+	if !s.elsewhere { // OpenID Connect Discovery §4
 		s.discoveryURL = strings.TrimSuffix(s.issuer, "/") + "/.well-known/openid-configuration"
 	}
 }

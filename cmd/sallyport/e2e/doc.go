@@ -10,6 +10,9 @@
 // config/examples. Programs that fold the names of headers (PHP, CGI, WSGI, ASGI)
 // read what the gateway says and not what a client sends.
 //
+// A real Keycloak, if there is one (make keycloak), ends sessions and signs its
+// userinfo.
+//
 // It leaves the protocol's corner cases to the packages below core, and the
 // loop against a double of ours to `sallyport demo --check`.
 //
