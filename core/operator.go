@@ -34,11 +34,7 @@ func (s *Server) Operator() http.Handler {
 			oauth.WriteJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "not ready", "audit": err.Error()})
 			return
 		}
-		ready := map[string]any{"status": "ready", "tenants": s.Tenants().Len()}
-		if failing := s.cfg.Audit.Status().Failing; failing != nil {
-			ready["audit"] = "lines are not written: " + failing.Error()
-		}
-		oauth.WriteJSON(w, http.StatusOK, ready)
+		s.writeReady(w)
 	})
 	// Envoy asks below the path, with the path of the request it is about.
 	for _, path := range []string{forwardAuth, forwardAuth + "/*"} {
@@ -59,6 +55,10 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	}
 	r = r.WithContext(tenant.NewContext(r.Context(), t))
 	r.RemoteAddr = s.sender(r)
+	if t.Down != "" {
+		s.unserved(w, r)
+		return
+	}
 	if err := s.gateway.ForwardAuth(w, r, t); err != nil {
 		s.fail(w, r, tenant.Route{Path: forwardAuth, Audience: tenant.Programs}, s.limits.failed(r, t, err))
 	}

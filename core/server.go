@@ -216,6 +216,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx := identify(context.WithValue(tenant.NewContext(r.Context(), t), chi.RouteCtxKey, chain), w)
 	below := r.WithContext(ctx)    // once: it copies the request
 	below.RemoteAddr = s.sender(r) // from here on it is not the proxy's
+	if t.Down != "" {
+		s.recover(http.HandlerFunc(s.unserved)).ServeHTTP(w, below)
+		return
+	}
 	s.recover(s.mux).ServeHTTP(w, below)
 }
 

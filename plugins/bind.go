@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"weak"
 
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/upstream"
@@ -24,6 +23,7 @@ type Binding struct {
 	ClientKey    seal.Secret // private key for private_key_jwt, PEM or JWK; empty: none
 	RedirectURI  string      // our callback, as registered at the upstream
 	Hosts        []string    // of those in the manifest, which may be asked; nil: all
+	Scopes       []string    // that users are asked for; nil: the plugin's defaults
 }
 
 // bound is a tenant's Provider. It outlives the module behind it: when that is
@@ -42,8 +42,8 @@ var _ upstream.Provider = (*bound)(nil)
 // check, and returns the plugin as that tenant's Provider. The error names
 // every fault of the settings.
 //
-// A Provider bound without a pin follows its plugin's replacements. The host
-// forgets it when nothing else refers to it any more.
+// A Provider bound without a pin follows its plugin's replacements, and keeps
+// its plugin in service, until it is given to Release.
 func (h *Host) Bind(ctx context.Context, ref string, binding Binding) (upstream.Provider, error) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -59,27 +59,30 @@ func (h *Host) Bind(ctx context.Context, ref string, binding Binding) (upstream.
 	b.current.Store(p)
 	h.boundMu.Lock()
 	defer h.boundMu.Unlock()
-	h.bound = append(h.bound, weak.Make(b))
+	h.bound = append(h.bound, b)
 	return b, nil
 }
 
-// bindings lists the Providers that are still in use.
+// Release says that Providers which Bind returned are not in force any more:
+// they do not decide about replacements of their plugin, and do not keep it in
+// service. A conversation that one of them holds goes on.
+func (h *Host) Release(providers ...upstream.Provider) {
+	h.boundMu.Lock()
+	defer h.boundMu.Unlock()
+	h.bound = slices.DeleteFunc(h.bound, func(b *bound) bool {
+		return slices.Contains(providers, upstream.Provider(b))
+	})
+}
+
+// bindings lists the Providers that are in force.
 func (h *Host) bindings() []*bound {
 	h.boundMu.Lock()
 	defer h.boundMu.Unlock()
-	var alive []*bound
-	h.bound = slices.DeleteFunc(h.bound, func(w weak.Pointer[bound]) bool {
-		b := w.Value()
-		if b != nil {
-			alive = append(alive, b)
-		}
-		return b == nil
-	})
-	return alive
+	return slices.Clone(h.bound)
 }
 
 // rebind moves every unpinned Provider of a name to another module, all or
-// none. Unless the operator accepts it, none may gain a host by it; none may
+// none. Unless the operator accepts it, none may ask for more by it; none may
 // come to another upstream, because its users granted access to this one.
 func (h *Host) rebind(ctx context.Context, name string, to *Module, accept bool) error {
 	type move struct {
@@ -96,8 +99,8 @@ func (h *Host) rebind(ctx context.Context, name string, to *Module, accept bool)
 			return err
 		}
 		before := b.current.Load()
-		if more := without(p.hosts, before.hosts); len(more) > 0 && !accept {
-			return fmt.Errorf("%w: tenant %s would reach %s", ErrWidened, b.binding.Tenant, strings.Join(more, ", "))
+		if more := p.widens(before); len(more) > 0 && !accept {
+			return fmt.Errorf("%w: tenant %s would %s", ErrWidened, b.binding.Tenant, strings.Join(more, "; "))
 		}
 		if !p.named.follows(before.named) {
 			return fmt.Errorf("%w: for tenant %s it is %s, until now it was %s", ErrOtherUpstream, b.binding.Tenant, p.named, before.named)

@@ -24,7 +24,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"weak"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -125,7 +124,7 @@ type Host struct {
 	modules []*Module          // all in service: by name, then newest version, then digest
 
 	boundMu sync.Mutex // taken with mu held
-	bound   []weak.Pointer[bound]
+	bound   []*bound   // in force
 }
 
 // New loads every plugin in cfg.Dirs. A bad file does not fail it, see Faults;

@@ -24,16 +24,17 @@ import (
 // finish on what they began with.
 //
 //   - A bad file is a Fault. What the same path held before goes on.
-//   - A file that gives a tenant more hosts than it had waits for the operator
+//   - A file that would ask a tenant's users for more, send a secret to more
+//     places or reach more hosts than the one in service waits for the operator
 //     (ErrWidened): Reload or a restart accepts it, Rescan does not.
 //   - A removed file stays in service as long as a tenant needs it and no other
 //     file offers the name; then it is retired.
 //   - A file whose name changes is another provider; for the old name it counts
 //     as removed.
 
-// ErrWidened says that a replaced plugin would reach hosts that the tenants'
-// one does not, and waits for Reload.
-var ErrWidened = errors.New("it waits for the operator: it asks for more hosts than the one in service; reload or restart to accept")
+// ErrWidened says that a replaced plugin asks for more than the tenants' one
+// does, and waits for Reload.
+var ErrWidened = errors.New("it waits for the operator: it asks for more than the one in service; send SIGHUP or restart to accept")
 
 // file is a path in a plugin folder.
 type file struct {
@@ -53,7 +54,7 @@ type stamp struct {
 func (h *Host) Rescan(ctx context.Context) error { return h.scan(ctx, false) }
 
 // Reload is Rescan by the operator's will: it accepts plugins that ask for more
-// hosts than before, and tries again what was refused.
+// than before, and tries again what was refused.
 func (h *Host) Reload(ctx context.Context) error { return h.scan(ctx, true) }
 
 func (h *Host) scan(ctx context.Context, accept bool) error {
@@ -84,6 +85,7 @@ func (h *Host) scan(ctx context.Context, accept bool) error {
 			delete(h.files, path)
 			if gone.module != nil {
 				h.fallBack(ctx, gone.module.manifest.Name, accept)
+				h.warnGone(path, gone.module)
 			}
 		}
 	}
@@ -216,10 +218,32 @@ func (h *Host) admit(ctx context.Context, path string, f *file, accept bool) {
 func (h *Host) fallBack(ctx context.Context, name string, accept bool) {
 	moved, err := h.settle(ctx, name, accept)
 	if err != nil {
-		h.cfg.Logger.Warn("tenants stay with a plugin whose file is gone", "plugin", name, "reason", oneLine(err))
+		h.cfg.Logger.Warn("tenants stay with a plugin whose file was removed", "plugin", name, "reason", oneLine(err))
 	} else if moved != nil {
 		moved.changed(PluginSwapped, "", "")
 	}
+}
+
+// warnGone tells the operator that tenants use a plugin whose file is gone: the
+// next start does not find it.
+func (h *Host) warnGone(path string, m *Module) {
+	for _, f := range h.files {
+		if f.module == m {
+			return
+		}
+	}
+	var tenants []string
+	for _, b := range h.bindings() {
+		if b.current.Load().module == m {
+			tenants = append(tenants, b.binding.Tenant)
+		}
+	}
+	if len(tenants) == 0 {
+		return
+	}
+	slices.Sort(tenants)
+	h.cfg.Logger.Warn("the file of a plugin in use was removed; its tenants are served until the server ends and are down after the next start: put the file back, or change the tenants",
+		"file", path, "plugin", m.name(), "digest", m.digest, "tenants", strings.Join(slices.Compact(tenants), " "))
 }
 
 // unify makes one module of two files with the same content.

@@ -265,11 +265,11 @@ func TestRemovedFileServesWhomItHas(t *testing.T) {
 	}
 	os.Remove(filepath.Join(s.dir, "a.wasm"))
 	s.rescan()
-	if version(p) != "1.0.0" || version(s.bind("tiny")) != "1.0.0" {
+	other := s.bind("tiny")
+	if version(p) != "1.0.0" || version(other) != "1.0.0" {
 		t.Error("the last one is gone under its tenants")
 	}
-	runtime.KeepAlive(p)
-	runtime.GC() // p is not used below, so nobody has it any more
+	s.Release(p, other)
 	s.rescan()
 	if _, err := s.Lookup("tiny"); !errors.Is(err, ErrNotFound) || len(s.Modules()) != 0 {
 		t.Errorf("a removed file without tenants stays: %v", err)
@@ -397,5 +397,106 @@ func TestPluginWithoutSecretURLsIsMarkedAndStrictRefusesIt(t *testing.T) {
 	faults := host.Faults()
 	if len(faults) != 1 || !strings.Contains(faults[0].Err.Error(), "older.wasm: its ABI is 1.0, which has no secret_urls, and plugins/strict is on") {
 		t.Errorf("faults %v", faults)
+	}
+}
+
+// widening is a manifest with what TestWhateverWidensWaits varies.
+func widening(version, scopes, can, secretURLs string) []byte {
+	return handmade{}.plugin(`{"abi":"1.2","name":"tiny","version":"` + version + `","display_name":"Tiny","settings":` + anySettings +
+		`,"hosts":["a.example"],"secret_urls":` + secretURLs + `,"scopes":` + scopes + `,"capabilities":` + can + `,"refresh":{}}`)
+}
+
+func TestWhateverWidensWaits(t *testing.T) {
+	const (
+		scopes = `[{"name":"read","default":true},{"name":"write"}]`
+		can    = `{"pkce":true,"refresh":false,"revoke":false,"identity":true}`
+		urls   = `["https://a.example/token"]`
+	)
+	for name, tt := range map[string]struct {
+		wider []byte
+		want  string // empty: it waits for nothing
+		named []string
+	}{
+		"the same":                   {widening("1.1.0", scopes, can, urls), "", nil},
+		"a default scope":            {widening("1.1.0", `[{"name":"read","default":true},{"name":"write","default":true}]`, can, urls), "ask users for the scope write", nil},
+		"that the tenant leaves out": {widening("1.1.0", `[{"name":"read","default":true},{"name":"write","default":true}]`, can, urls), "", []string{"read"}},
+		"a default scope less":       {widening("1.1.0", `[{"name":"read"},{"name":"write"}]`, can, urls), "", nil},
+		"a capability":               {widening("1.1.0", scopes, `{"pkce":true,"refresh":true,"revoke":true,"identity":true}`, urls), "be able to refresh; be able to revoke", nil},
+		"no PKCE":                    {widening("1.1.0", scopes, `{"pkce":false,"refresh":false,"revoke":false,"identity":true}`, urls), "log in without PKCE", nil},
+		"a place for secrets":        {widening("1.1.0", scopes, can, `["https://a.example/token","https://a.example/profile"]`), "send the client secret to https://a.example:443/profile", nil},
+		"another document":           {widening("1.1.0", scopes, can, `["https://a.example/token","discovery:https://a.example"]`), "send the client secret where this document says: https://a.example:443/", nil},
+		"another audience":           {widening("1.1.0", scopes, can, `["https://a.example/token","issuer:https://b.example"]`), "sign assertions for https://b.example", nil},
+		"an ABI without secret_urls": {handmade{}.plugin(manifestOf("tiny", "1.1.0", anySettings, "a.example")), "send the client secret to each of its hosts", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newShelf(t, map[string][]byte{"tiny.wasm": widening("1.0.0", scopes, can, urls)})
+			p, err := s.Bind(t.Context(), "tiny", Binding{Tenant: "octo", Scopes: tt.named})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.put("tiny.wasm", tt.wider)
+			s.rescan()
+			if tt.want == "" {
+				if version(p) != "1.1.0" || len(s.Faults()) > 0 {
+					t.Errorf("version %s, faults %v", version(p), s.Faults())
+				}
+				return
+			}
+			if version(p) != "1.0.0" || !errors.Is(s.Faults()[0].Err, ErrWidened) || !strings.Contains(s.fault(), "tenant octo would "+tt.want) {
+				t.Errorf("version %s, fault %s", version(p), s.fault())
+			}
+			if err := s.Reload(t.Context()); err != nil || version(p) != "1.1.0" || len(s.Faults()) != 0 {
+				t.Errorf("after Reload: %v, version %s, faults %v", err, version(p), s.Faults())
+			}
+		})
+	}
+}
+
+// What is in force decides: a tenant's binding of before a reload of the
+// configuration counts for nothing, whether or not it was collected.
+func TestReleasedProviderDoesNotDecide(t *testing.T) {
+	s := newShelf(t, map[string][]byte{"tiny.wasm": named("tiny", "1.0.0", "a.example", "b.example")})
+	binding := Binding{Tenant: "octo", Hosts: []string{"a.example", "c.example"}}
+	before, err := s.Bind(t.Context(), "tiny", binding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binding.Hosts = []string{"a.example"}
+	now, err := s.Bind(t.Context(), "tiny", binding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Release(before)
+	s.put("tiny.wasm", named("tiny", "1.1.0", "a.example", "c.example"))
+	s.rescan()
+	if version(now) != "1.1.0" || len(s.Faults()) > 0 {
+		t.Errorf("version %s, faults %v: the policy that was narrowed decides", version(now), s.Faults())
+	}
+	if version(before) != "1.0.0" { // keeps it alive until here
+		t.Errorf("version %s of what was released", version(before))
+	}
+}
+
+func TestRemovedFileOfAPluginInUseIsAWarning(t *testing.T) {
+	s := newShelf(t, map[string][]byte{"a.wasm": named("tiny", "1.0.0"), "copy.wasm": named("tiny", "1.0.0"), "unused.wasm": named("other", "1.0.0")})
+	p := s.bind("tiny")
+	for _, name := range []string{"copy.wasm", "unused.wasm"} { // the same file is there still; no tenant names it
+		if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.rescan()
+	if log := s.log.String(); strings.Contains(log, "in use was removed") {
+		t.Errorf("log: %s", log)
+	}
+	if err := os.Remove(filepath.Join(s.dir, "a.wasm")); err != nil {
+		t.Fatal(err)
+	}
+	s.rescan()
+	if log := s.log.String(); !strings.Contains(log, "[WARN]  the file of a plugin in use was removed") || !strings.Contains(log, "tenants=octo") {
+		t.Errorf("log: %s", log)
+	}
+	if version(p) != "1.0.0" {
+		t.Errorf("version %s", version(p))
 	}
 }

@@ -250,3 +250,46 @@ func (c *conversation) checkAudience(audience string, to *url.URL) bool {
 	place, _, _ = strings.Cut(place, "?")
 	return ok && strings.HasPrefix(place, strings.TrimSuffix(above, "/")+"/")
 }
+
+// widens lists what p would do beyond what before does: where a secret goes,
+// what users are asked for, and which hosts are reached.
+func (p *provider) widens(before *provider) (more []string) {
+	add := func(what string, items []string) {
+		if len(items) > 0 {
+			more = append(more, what+" "+strings.Join(items, ", "))
+		}
+	}
+	add("reach", without(p.hosts, before.hosts))
+	if p.places.anyHost && !before.places.anyHost {
+		more = append(more, "send the client secret to each of its hosts, because "+errAnyHost(p.manifest).Error())
+	}
+	if !before.places.anyHost {
+		add("send the client secret to", withoutQuery(without(p.places.urls, before.places.urls)))
+		add("send the client secret where this document says:", withoutQuery(without(p.places.documents, before.places.documents)))
+		add("sign assertions for", without(p.places.issuers, before.places.issuers))
+	}
+	if len(p.binding.Scopes) == 0 {
+		add("ask users for the scope", without(p.Describe().DefaultScopes, before.Describe().DefaultScopes))
+	}
+	can, could := p.manifest.Capabilities, before.manifest.Capabilities
+	for _, c := range []struct {
+		gained bool
+		what   string
+	}{
+		{can.Refresh && !could.Refresh, "be able to refresh"}, {can.Revoke && !could.Revoke, "be able to revoke"},
+		{can.Identity && !could.Identity, "be able to identify users"}, {!can.PKCE && could.PKCE, "log in without PKCE (RFC 7636)"},
+	} {
+		if c.gained {
+			more = append(more, c.what)
+		}
+	}
+	return more
+}
+
+// withoutQuery cuts what canonicalURL adds, for people.
+func withoutQuery(urls []string) []string {
+	for i, u := range urls {
+		urls[i] = strings.TrimSuffix(u, "?")
+	}
+	return urls
+}

@@ -87,6 +87,7 @@ type listedTenant struct {
 	Issuer   string `json:"issuer"`
 	Provider string `json:"provider"`
 	Backend  string `json:"backend,omitempty"`
+	Down     string `json:"down,omitempty"` // why its address answers 503
 }
 
 // servedTenants lists the tenants that this server serves.
@@ -98,7 +99,8 @@ func (d *deployment) servedTenants() []listedTenant {
 		row := listedTenant{
 			Tenant: name, Name: t.DisplayName, URL: cmp.Or(t.External, t.Issuer+tenant.MCPPath), Issuer: t.Issuer, Provider: t.Provider.Describe().Name,
 		}
-		if t.Backend != nil {
+		row.Down = t.Down
+		if t.Backend != nil && t.Down == "" {
 			row.Backend = t.Backend.String()
 		}
 		all = append(all, row)

@@ -47,8 +47,8 @@ func checkCommand(sys system) *cobra.Command {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 		}
 		tenants, modules := d.server.Tenants().Len(), len(d.host.Modules())
-		// Serve goes on without a plugin file that no tenant needs; here it counts.
-		if err := errors.Join(d.refused(), d.close()); err != nil {
+		// Serve goes on without a plugin file or a tenant; here each counts.
+		if err := errors.Join(d.downFaults(), d.unreachable(cmd.Context()), d.refused(), d.close()); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %s, %s\n", counted(tenants, "tenant"), counted(modules, "plugin"))

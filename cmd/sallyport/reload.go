@@ -47,7 +47,7 @@ func (d *deployment) watchConfig(ctx context.Context, files []string, read func(
 	}
 	var done sync.WaitGroup
 	done.Go(func() {
-		(&reloader{deployment: d, cfg: d.cfg, read: read}).run(ctx, hangups, watcher, files)
+		(&reloader{deployment: d, cfg: d.cfg, read: read, failed: len(d.down) > 0}).run(ctx, hangups, watcher, files)
 	})
 	return func() {
 		signal.Stop(hangups)
@@ -162,14 +162,20 @@ func (r *reloader) reload(ctx context.Context, asked bool) {
 	}
 	next := *r.deployment
 	next.cfg = cfg
-	tenants, err := next.tenants(ctx)
+	// A tenant that is served stays as it is until all is well; one that is down
+	// may stay so.
+	tenants, err := next.tenants(ctx, func(name string) bool { return r.down[name] != nil })
 	if err != nil {
+		r.release(next.providers, r.providers)
 		r.refuse(err)
 		return
 	}
 	r.server.SetTenants(tenants)
+	r.release(r.providers, next.providers)
+	r.providers, r.down = next.providers, next.down
+	r.logDown()
 	added, removed, changed := compareTenants(r.cfg, cfg)
-	r.failed, r.cfg = false, cfg
+	r.failed, r.cfg = len(r.down) > 0, cfg
 	r.log.Info("configuration reloaded", "tenants", tenants.Len(), "added", some(added), "removed", some(removed), "changed", some(changed))
 }
 

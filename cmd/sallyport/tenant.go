@@ -59,7 +59,15 @@ func tenantListCommand(sys system) *cobra.Command {
 		for _, r := range all {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", r.Tenant, r.Provider, r.URL, r.Backend)
 		}
-		return table.Flush()
+		if err := table.Flush(); err != nil {
+			return err
+		}
+		for _, r := range all {
+			if r.Down != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "down: %s: %s\n", r.Tenant, r.Down)
+			}
+		}
+		return nil
 	})
 	return cmd
 }
@@ -70,7 +78,9 @@ func configuredTenants(cfg *config.Config) []listedTenant {
 	for _, name := range slices.Sorted(maps.Keys(cfg.Tenants)) {
 		c := cfg.Tenants[name]
 		issuer := cfg.TenantURL(name)
-		all = append(all, listedTenant{name, c.Name, cmp.Or(c.Resource, issuer+tenant.MCPPath), issuer, c.Provider, c.Backend})
+		all = append(all, listedTenant{
+			Tenant: name, Name: c.Name, URL: cmp.Or(c.Resource, issuer+tenant.MCPPath), Issuer: issuer, Provider: c.Provider, Backend: c.Backend,
+		})
 	}
 	return all
 }

@@ -48,7 +48,11 @@ type deployment struct {
 	signals *signals
 	given   func(key string) bool // whether the operator set a key
 	warned  []string              // what is wrong and no fault, for check
-	closes  []func() error        // in the order opened
+
+	providers map[string]upstream.Provider // in force, as the host gave them
+	down      map[string]error             // tenants that cannot be served, and why
+
+	closes []func() error // in the order opened
 }
 
 // configFlags adds --config and the flags that override single keys.
@@ -108,7 +112,7 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	if err := errors.Join(auditErr, keysErr, storeErr, hostErr); err != nil {
 		return d, err
 	}
-	tenants, tenantsErr := d.tenants(ctx)
+	tenants, tenantsErr := d.startTenants(ctx)
 	proxies, proxiesErr := trustedProxies(cfg.Server.TrustedProxies)
 	if err := errors.Join(tenantsErr, proxiesErr); err != nil {
 		return d, err
@@ -121,6 +125,7 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 			Calls: limit.Rate(cfg.Limits.Calls), Failures: limit.Rate(cfg.Limits.Failures),
 		},
 	})
+	d.logDown()
 	return d, err
 }
 
@@ -276,22 +281,6 @@ func usable(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// tenants turns the config's tenants into core's, each with its provider.
-func (d *deployment) tenants(ctx context.Context) (*tenant.Set, error) {
-	var all []*tenant.Tenant
-	var faults []error
-	for name, c := range d.cfg.Tenants {
-		t, err := d.tenant(ctx, name, c)
-		if err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		all = append(all, t)
-	}
-	set, err := tenant.NewSet(all...)
-	return set, errors.Join(append(faults, err)...)
-}
-
 func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (*tenant.Tenant, error) {
 	issuer := d.cfg.TenantURL(name)
 	shared := d.cfg.SharedCallback(name)
@@ -380,7 +369,7 @@ func look(c config.Look) (tenant.Look, error) {
 func (d *deployment) provider(ctx context.Context, name, redirectURI string, c config.Tenant) (upstream.Provider, error) {
 	p, err := d.host.Bind(ctx, c.Provider, plugins.Binding{
 		Tenant: name, Settings: c.Settings, ClientID: c.ClientID, ClientSecret: seal.NewSecret(c.ClientSecret.Reveal()),
-		ClientKey: seal.NewSecret(c.ClientKey.Reveal()), Hosts: c.Hosts, RedirectURI: redirectURI,
+		ClientKey: seal.NewSecret(c.ClientKey.Reveal()), Hosts: c.Hosts, Scopes: c.Scopes, RedirectURI: redirectURI,
 	})
 	if errors.Is(err, plugins.ErrNotFound) {
 		return nil, fmt.Errorf("provider: %w; plugins/dir: %s", err, d.cfg.Plugins.Dir)
@@ -388,5 +377,6 @@ func (d *deployment) provider(ctx context.Context, name, redirectURI string, c c
 	if err != nil {
 		return nil, err
 	}
+	d.providers[name] = p
 	return d.faults.provider(p), nil
 }

@@ -27,6 +27,7 @@ type Tenant struct {
 	Issuer      string // the tenant's URL, no trailing slash; byte-equal wherever it appears (RFC 8414 §3.3)
 	Provider    upstream.Provider
 	Upstream    Upstream // zero: the provider's, and no other before it
+	Down        string   // why the tenant cannot be served, for the operator; every request is answered 503 then
 	Scopes      []string // what clients may ask for; the upstream is asked for the same words; none: see Offered
 	Backend     *url.URL // the MCP server behind the gateway; nil: it is not behind it, but at External
 	External    string   // URL under which clients reach an MCP server that checks tokens without the gateway
