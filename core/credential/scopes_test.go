@@ -15,7 +15,7 @@ import (
 func TestRenewalNamesTheScopesOfTheLogin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 30*time.Second)
+		w := newWorld(t, -time.Second)
 		w.tenant.Scopes = []string{"read", "offline_access"}
 		var asked []string
 		w.provider.refresh = func(_ context.Context, req upstream.RefreshRequest) (*upstream.Credential, error) {
