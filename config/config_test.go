@@ -101,14 +101,14 @@ func TestEnviron(t *testing.T) {
 		"SALLYPORT_TENANTS__octo__REDIRECTS__ANY_HTTPS=true",
 		"SALLYPORT_TENANTS__octo__LIFETIMES__CODE=1m30s",
 		"SALLYPORT_TENANTS__octo__CLIENTS=[{id: i, redirect_uris: ['https://i/cb']}]",
-		"SALLYPORT_TENANTS__octo__RESOURCE_SERVERS=[{id: api, secret: '${env:OLD_KEY}'}]",
+		"SALLYPORT_TENANTS__octo__RESOURCE_SERVERS=[{id: api, secret: '${env:API_SECRET}'}]",
 		"SALLYPORT_TENANTS__octo__TOOLS__DELETE_REPO=repo, user",
 		"SALLYPORT_TENANTS__new__PROVIDER=github",
 		"SALLYPORT_TENANTS__new__CLIENT_ID=007",
 		"SALLYPORT_TENANTS__new__BACKEND=http://n/mcp",
 		"SALLYPORT_SERVICE_HOST=10.0.0.1", "SALLYPORT_PORT=tcp://10.0.0.1:80", "SALLYPORT_SERVICE_PORT_HTTP=80",
 		"SALLYPORT_PORT_80_TCP_ADDR=10.0.0.1", "SALLYPORT_STORE_SERVICE_HOST=10.0.0.2",
-		"OLD_KEY=k0", "OLD_KEY=second",
+		"OLD_KEY=k0", "OLD_KEY=second", "API_SECRET=api-secret-9c07f1e4b6a2",
 	}})
 	dotted, octo := c.Tenants["octo.v2_x-1"], c.Tenants["octo"]
 	for _, tt := range []struct {
@@ -127,7 +127,7 @@ func TestEnviron(t *testing.T) {
 		{"no rate", c.Limits.Register, Rate{}},
 		{"rate by default", c.Limits.Authorize, Rate{300, time.Minute}},
 		{"list of sections", octo.Clients[0].Name + octo.Clients[0].RedirectURIs[0], "ihttps://i/cb"},
-		{"list of sections with a secret", octo.ResourceServers[0].ID + octo.ResourceServers[0].Secret.Reveal(), "apik0"},
+		{"list of sections with a secret", octo.ResourceServers[0].ID + octo.ResourceServers[0].Secret.Reveal(), "apiapi-secret-9c07f1e4b6a2"},
 		{"lists by name", fmt.Sprint(octo.Tools), "map[a/b.C:[repo] delete_repo:[repo user]]"},
 		{"new tenant", c.Tenants["new"].ClientID, "007"},
 		{"number of tenants", len(c.Tenants), 3},
@@ -248,7 +248,7 @@ func TestExamples(t *testing.T) {
 	if err != nil || len(files) < 2 {
 		t.Fatalf("examples: %v, %v", files, err)
 	}
-	env := []string{"SERVER_KEY=key", "GITHUB_SECRET=gh", "EDGE_SECRET=edge", "TIDAL_ID=tidal", "REDIS_PASSWORD=pw"}
+	env := []string{"SERVER_KEY=key", "GITHUB_SECRET=gh", "EDGE_SECRET=edge-secret-9c07f1e4b6a2", "TIDAL_ID=tidal", "REDIS_PASSWORD=pw"}
 	for _, file := range files {
 		c := mustLoad(t, Options{Files: []string{file}, Environ: env})
 		if len(c.Tenants) == 0 {

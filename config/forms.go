@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -385,4 +386,27 @@ func isLoopback(host string) bool {
 func isPort(port string, least uint64) bool {
 	n, err := strconv.ParseUint(port, 10, 16)
 	return err == nil && n >= least
+}
+
+// What a secret that others present to Sallyport has at least: a sender can
+// guess as often as limits/failures allows.
+const minSecret, minDistinct = 20, 8 // characters
+
+// checkSharedSecret refuses a secret that can be guessed. An empty one is
+// missing, which is said elsewhere.
+func checkSharedSecret(secret string) *problem {
+	const remedy = "make one with: sallyport key new"
+	seen := map[rune]bool{}
+	for _, r := range secret {
+		seen[r] = true
+	}
+	switch {
+	case secret == "":
+		return nil
+	case len(secret) < minSecret:
+		return &problem{fmt.Sprintf("has fewer than %d characters and can be guessed", minSecret), remedy}
+	case len(seen) < minDistinct:
+		return &problem{fmt.Sprintf("has fewer than %d different characters and can be guessed", minDistinct), remedy}
+	}
+	return nil
 }

@@ -111,6 +111,7 @@ func (l *loader) validateTenant(p path, t Tenant) {
 	for i, client := range t.Clients {
 		at := p.child("clients").item(i)
 		l.check(at.child("id"), client.ID, checkClientID)
+		l.check(at.child("secret"), client.Secret.Reveal(), checkSharedSecret)
 		if client.JWKSURI != "" {
 			l.check(at.child("jwks_uri"), client.JWKSURI, checkJWKSURI)
 			if !client.Secret.IsZero() {
@@ -195,6 +196,7 @@ func (l *loader) checkServers(p path, servers []ResourceServer) {
 	for i, server := range servers {
 		at := p.item(i).child("id")
 		l.check(at, server.ID, checkServerID)
+		l.check(p.item(i).child("secret"), server.Secret.Reveal(), checkSharedSecret)
 		same := func(other ResourceServer) bool { return other.ID == server.ID }
 		if first := slices.IndexFunc(servers, same); first < i {
 			l.fault(at, problem{"is the same as that of item " + fmt.Sprint(first), "every resource server has its own id"})

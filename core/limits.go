@@ -27,26 +27,30 @@ type Limits struct {
 // tenantShare is how many addresses that use up what they may a tenant bears.
 // Its limit keeps one tenant's flood from being every tenant's; it is far above
 // the other because a flood of many senders also uses it up for their victims.
-const tenantShare = 10
+// All addresses of a wider network may use networkShare of it together, so that
+// whoever has one leaves the larger part to others.
+const tenantShare, networkShare = 10, 4
 
 // limits counts requests by sender and by tenant.
 type limits struct {
-	senders, tenants map[tenant.Cost]*limit.Limiter
-	failures         *limit.Limiter // by sender
-	guesses          *limit.Limiter // failures by sender, tenant and the id that was given
-	audit            *audit.Log
+	// By sender, by each of the networks around it, and by tenant.
+	senders, networks, tenants map[tenant.Cost]*limit.Limiter
+	failures                   *limit.Limiter // by sender
+	guesses                    *limit.Limiter // failures by sender, tenant and the id that was given
+	audit                      *audit.Log
 }
 
 func newLimits(cfg Config) *limits {
 	const maxSenders, maxTenants = 1 << 15, 1 << 16
 	l := &limits{
-		senders: map[tenant.Cost]*limit.Limiter{}, tenants: map[tenant.Cost]*limit.Limiter{}, audit: cfg.Audit,
+		senders: map[tenant.Cost]*limit.Limiter{}, networks: map[tenant.Cost]*limit.Limiter{}, tenants: map[tenant.Cost]*limit.Limiter{}, audit: cfg.Audit,
 		failures: limit.New(cfg.Limits.Failures, maxSenders, cfg.Now), guesses: limit.New(cfg.Limits.Failures, maxSenders, cfg.Now),
 	}
 	for cost, rate := range map[tenant.Cost]limit.Rate{
 		tenant.Registration: cfg.Limits.Register, tenant.Login: cfg.Limits.Authorize, tenant.Usual: cfg.Limits.Token,
 	} {
 		l.senders[cost] = limit.New(rate, maxSenders, cfg.Now)
+		l.networks[cost] = limit.New(rate.Times(networkShare), maxSenders, cfg.Now)
 		l.tenants[cost] = limit.New(rate.Times(tenantShare), maxTenants, cfg.Now)
 	}
 	return l
@@ -62,6 +66,12 @@ func (l *limits) allow(r *http.Request, t *tenant.Tenant, cost tenant.Cost) erro
 		l.audit.Refuse(r.Context(), r.RemoteAddr, audit.Event{Action: audit.Limited, Tenant: t.Name, Address: sender, Reason: cost.String()})
 		return oauth.TooMany("too many requests from this address", wait)
 	}
+	for _, wider := range remote.Wider(address(r.RemoteAddr)) {
+		if ok, wait := l.networks[cost].Allow(wider); !ok {
+			l.audit.Refuse(r.Context(), r.RemoteAddr, audit.Event{Action: audit.Limited, Tenant: t.Name, Address: wider, Reason: cost.String()})
+			return oauth.TooMany("too many requests from this network", wait)
+		}
+	}
 	if ok, wait := l.tenants[cost].Allow(t.Name); !ok {
 		l.audit.Refuse(r.Context(), "", audit.Event{Action: audit.Limited, Tenant: t.Name, Reason: cost.String()})
 		return oauth.TooMany("too many requests to this server", wait)
@@ -70,9 +80,13 @@ func (l *limits) allow(r *http.Request, t *tenant.Tenant, cost tenant.Cost) erro
 }
 
 // network is what counts as one sender.
-func network(address string) string {
-	addr, _ := netip.ParseAddrPort(address) // zero for a connection without: one sender like any other
-	return remote.Network(addr.Addr())
+func network(sender string) string { return remote.Network(address(sender)) }
+
+// address is that of a sender, the zero Addr for a connection without: one
+// sender like any other.
+func address(sender string) netip.Addr {
+	addr, _ := netip.ParseAddrPort(sender)
+	return addr.Addr()
 }
 
 // The server counts the tokens and secrets that it never issued, by sender.

@@ -97,11 +97,11 @@ func TestOneTenantTooOften(t *testing.T) {
 	t.Parallel()
 	s := limited(t, core.Limits{Token: limit.Rate{Events: 1, Per: time.Hour}, Authorize: limit.Rate{Events: 100, Per: time.Hour}})
 	for i := range 10 {
-		if a := knock(t, s, "203.0.113."+strconv.Itoa(i), "POST", "/music/token"); a.Status == http.StatusTooManyRequests {
+		if a := knock(t, s, "203.0."+strconv.Itoa(i)+".7", "POST", "/music/token"); a.Status == http.StatusTooManyRequests {
 			t.Fatalf("%d: %s", i, a.Body)
 		}
 	}
-	if a := knock(t, s, "203.0.113.100", "POST", "/music/token"); a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
+	if a := knock(t, s, "198.51.100.1", "POST", "/music/token"); a.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
 		t.Errorf("the eleventh: %d %v %s", a.Status, a.Header, a.Body)
 	}
 	for what, a := range map[string]coretest.Answer{
@@ -173,5 +173,30 @@ func TestRefusalsForTheRateAreAuditedOnceAMinute(t *testing.T) {
 	}
 	if !strings.Contains(s.Audit(), `"address":"203.0.113.8","omitted":18`) {
 		t.Errorf("the lines left out are not counted:\n%s", s.Audit())
+	}
+}
+
+// TestOneNetworkLeavesRoomForOthers: whoever has a /48 of IPv6, or a /24 of
+// IPv4, cannot use up a tenant's share with its addresses.
+func TestOneNetworkLeavesRoomForOthers(t *testing.T) {
+	t.Parallel()
+	for name, address := range map[string]func(n int) string{
+		"a /48": func(n int) string { return "2001:db8:1:" + strconv.FormatInt(int64(n), 16) + "::1" },
+		"a /56": func(n int) string { return "2001:db8:1:ab" + strconv.FormatInt(int64(n+16), 16) + "::1" },
+		"a /24": func(n int) string { return "203.0.113." + strconv.Itoa(n) },
+	} {
+		s := limited(t, core.Limits{Authorize: limit.Rate{Events: 3, Per: time.Hour}})
+		passed := 0
+		for n := range 12 * 3 {
+			if a := knock(t, s, address(n/3), "GET", "/music/authorize"); a.Status != http.StatusTooManyRequests {
+				passed++
+			}
+		}
+		if passed != 3*4 {
+			t.Errorf("%s had %d requests let through, want as many as four addresses", name, passed)
+		}
+		if a := knock(t, s, "198.51.100.7", "GET", "/music/authorize"); a.Status == http.StatusTooManyRequests {
+			t.Errorf("after %s another sender is refused", name)
+		}
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/register"
+	"github.com/sallyport/sallyport/core/remote"
 	"github.com/sallyport/sallyport/core/revoke"
 	"github.com/sallyport/sallyport/core/session"
 	"github.com/sallyport/sallyport/core/store"
@@ -161,6 +162,7 @@ func (s *Server) handler(route tenant.Route) http.Handler {
 		t := tenant.FromContext(r.Context())
 		err := s.limits.allow(r, t, route.Cost)
 		if err == nil && route.Audience != tenant.MCPClients { // what they send may be a stream
+			r = r.WithContext(remote.NewContext(r.Context(), network(r.RemoteAddr)))
 			err = receive(w, r)
 		}
 		if err == nil {

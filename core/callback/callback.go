@@ -103,6 +103,7 @@ func (e *Endpoint) grant(r *http.Request, t *tenant.Tenant, c *client.Client, s 
 		return "", oauth.Unavailable(err)
 	}
 	event.Action = audit.CodeIssued
+	e.Clients.LoggedIn(c)
 	return code, nil
 }
 

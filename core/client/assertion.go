@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -99,6 +100,9 @@ func (g *Registry) verify(ctx context.Context, t *tenant.Tenant, c *Client, a *a
 	if err != nil {
 		return err
 	}
+	if len(keys) > maxTried {
+		return refuseAssertion("must name its key in kid: this client publishes more than " + strconv.Itoa(maxTried) + " that fit")
+	}
 	var claims jwt.Claims
 	verified := slices.ContainsFunc(keys, func(key jose.JSONWebKey) bool {
 		return a.token.Claims(key.Key, &claims) == nil
@@ -109,7 +113,19 @@ func (g *Registry) verify(ctx context.Context, t *tenant.Tenant, c *Client, a *a
 	if err := g.checkClaims(t, claims); err != nil {
 		return err
 	}
+	if !g.known(t, c) {
+		// Each leaves a record of its jti until it expires.
+		if ok, wait := g.limits.assertions.Allow(t.Name + " " + c.ID); !ok {
+			return oauth.TooMany("too many assertions of this client", wait)
+		}
+	}
 	return g.useUp(ctx, t, claims)
+}
+
+// known reports whether the operator knows a client: it is in the configuration,
+// or is published on a host that logins of the tenant may be redirected to.
+func (g *Registry) known(t *tenant.Tenant, c *Client) bool {
+	return c.Verified || slices.Contains(t.Redirects.Hosts, c.Host)
 }
 
 // audiences are what an assertion may be for, first what it should be: clients

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -378,6 +379,60 @@ func TestInlineKeysAndRegisteredClients(t *testing.T) {
 		if codeOf(err) != want {
 			t.Errorf("registered with %s: %v", method, err)
 		}
+	}
+}
+
+// What an assertion costs is bounded, whoever published the keys.
+func TestKeysOfStrangersAreBounded(t *testing.T) {
+	t.Parallel()
+	rsaKey := newSigner(t, "k", jose.RS256)
+	public := *rsaKey.key.Public().(*rsa.PublicKey)
+	slow, huge := public, public
+	slow.E = 1<<31 - 1
+	huge.N = new(big.Int).Lsh(public.N, 4096)
+	for name, key := range map[string]*rsa.PublicKey{"a large exponent": &slow, "a long modulus": &huge} {
+		if fits(key, jose.RS256) {
+			t.Errorf("%s fits", name)
+		}
+	}
+	w := newWorld(t)
+	key := chatGPT(t, w, jose.RS256)
+	var many []jose.JSONWebKey
+	for i := range maxTried + 1 {
+		one := key.public()
+		one.KeyID = strconv.Itoa(i)
+		many = append(many, one)
+	}
+	c := &Client{ID: docID, Methods: []Method{PrivateKeyJWT}, keys: keySource{inline: many}}
+	a, err := readAssertion(params(t, url.Values{"client_assertion_type": {assertionType}, "client_assertion": {sign(t, key.alg, key.key, "", w.claims(nil))}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.verify(t.Context(), w.music, c, a); err == nil || !strings.Contains(err.Error(), "kid") {
+		t.Errorf("%d keys fit and none is named: %v", len(many), err)
+	}
+}
+
+func TestAssertionsOfStrangersAreLimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := chatGPT(t, w, jose.ES256)
+	w.music.Redirects.Hosts = nil
+	limited := 0
+	for i := range 100 {
+		err := w.present(t, sign(t, key.alg, key.key, key.kid, w.claims(map[string]any{"jti": strconv.Itoa(i)})), nil)
+		if codeOf(err) == oauth.TemporarilyUnavailable {
+			limited++
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if limited != 40 {
+		t.Errorf("%d of 100 assertions in one moment are limited", limited)
+	}
+	w.music.Redirects.Hosts = []string{"example.com"}
+	if err := w.present(t, sign(t, key.alg, key.key, key.kid, w.claims(map[string]any{"jti": "known"})), nil); err != nil {
+		t.Errorf("a client on a host of the operator's: %v", err)
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/remote"
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
@@ -83,7 +86,8 @@ func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.
 	free := known && now.Sub(e.tried) >= retryAfter
 	done := c.flight.DoChan(id, func() (any, error) {
 		c.try(id)
-		if !free && !c.limits.allow(t.Name, u.Host) {
+		reserved := named || slices.Contains(t.Redirects.Hosts, u.Hostname()) || c.limits.isProven(id)
+		if !free && !c.limits.allow(t.Name, u.Host, remote.FromContext(ctx), reserved) {
 			return none, c.temporary(u, errors.New("rate limited"))
 		}
 		// One caller's hanging up must not fail the others.
@@ -117,7 +121,9 @@ func (c *cache[T]) load(ctx context.Context, id string, u *url.URL, named bool) 
 	switch {
 	case errors.Is(err, fetch.ErrTooLarge):
 		return none, c.permanent(u, fmt.Sprintf("is larger than %d bytes", c.maxBody), err)
-	case errors.Is(err, fetch.ErrTransport):
+	case errors.Is(err, fetch.ErrTransport), errors.Is(err, fetch.ErrAddressNotAllowed) && !isAddress(u):
+		// One answer for a name without an address and for one whose address is
+		// not a public one: strangers must not learn which names there are here.
 		return none, c.temporary(u, err)
 	case err != nil: // an address or a spelling that is never asked
 		return none, c.permanent(u, "is not at an address on the public internet", err)
@@ -143,8 +149,14 @@ func (c *cache[T]) permanent(u *url.URL, why string, cause error) error {
 func (c *cache[T]) temporary(u *url.URL, cause error) error {
 	return &oauth.Error{
 		Code: oauth.TemporarilyUnavailable, Status: http.StatusServiceUnavailable, RetryAfter: retryAfter, Cause: cause,
-		Description: fmt.Sprintf("the client's %s at %s cannot be fetched right now; try again in a minute", c.what, u.Host),
+		Description: fmt.Sprintf("the client's %s at %s cannot be fetched from the public internet right now; try again in a minute", c.what, u.Host),
 	}
+}
+
+// isAddress reports whether the host of u is an address and not a name.
+func isAddress(u *url.URL) bool {
+	_, err := netip.ParseAddr(u.Hostname())
+	return err == nil
 }
 
 // look returns a copy of an entry, fresh or not.

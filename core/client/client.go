@@ -120,6 +120,14 @@ func NewRegistry(cfg Config) *Registry {
 // Forget is for store.Follow.
 func (g *Registry) Forget(key string) { g.blocked.Forget(key) }
 
+// LoggedIn remembers that a user has logged in to a client, so that requests
+// with made-up client ids cannot keep its metadata from being fetched.
+func (g *Registry) LoggedIn(c *Client) {
+	if c.Host != "" {
+		g.limits.prove(c.ID)
+	}
+}
+
 // Find returns the client with that id. ErrUnknown says that there is none or
 // that it is blocked; every other error is an *oauth.Error fit for the client:
 // invalid_client for a metadata document that will not do, 503 for one that

@@ -1,10 +1,13 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/remote"
 )
 
 func TestDocumentURL(t *testing.T) {
@@ -211,13 +215,12 @@ func TestAddressesNotForStrangers(t *testing.T) {
 
 	for _, address := range []string{"127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1"} {
 		w.addr["example.com"] = address
-		if _, err := w.Find(t.Context(), w.music, docID); codeOf(err) != oauth.InvalidClient || w.dialed != 0 {
+		if _, err := w.Find(t.Context(), w.music, docID); codeOf(err) != oauth.TemporarilyUnavailable || w.dialed != 0 {
 			t.Errorf("a name at %s: %v, dialled %d times", address, err, w.dialed)
 		}
 	}
 	w.advance(time.Minute)
-	for _, host := range []string{"127.0.0.1", "[::1]", "169.254.169.254", "localhost."} {
-		w.addr["localhost."] = "127.0.0.1"
+	for _, host := range []string{"127.0.0.1", "[::1]", "169.254.169.254"} {
 		if _, err := w.Find(t.Context(), w.music, "https://"+host+"/client.json"); codeOf(err) != oauth.InvalidClient || w.dialed != 0 {
 			t.Errorf("%s: %v, dialled %d times", host, err, w.dialed)
 		}
@@ -245,6 +248,23 @@ func TestAddressesNotForStrangers(t *testing.T) {
 	}
 }
 
+// A name inside, a name outside that answers nothing, and a name that there is
+// not are told alike: the answers are no directory of the operator's network.
+func TestNamesInsideAreNotToldApart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.addr["vault.example.com"], w.addr["db.example.com"] = "10.0.0.1", "fd00::1"
+	told := map[string]string{}
+	for _, host := range []string{"vault.example.com", "db.example.com", "unknown.invalid"} {
+		_, err := w.Find(t.Context(), w.music, "https://"+host+"/client.json")
+		fault := oauth.AsError(err)
+		told[fmt.Sprint(fault.StatusCode(), fault.Code, fault.RetryAfter, strings.ReplaceAll(fault.Description, host, "HOST"))] += host + " "
+	}
+	if len(told) != 1 {
+		t.Errorf("names are told apart: %v", told)
+	}
+}
+
 func TestRebindingGainsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -259,7 +279,7 @@ func TestRebindingGainsNothing(t *testing.T) {
 	}
 	w.advance(maxFresh)
 	w.addr["example.com"] = "127.0.0.1"
-	if _, err := w.Find(t.Context(), w.music, docID); codeOf(err) != oauth.InvalidClient || w.dialed != 1 {
+	if _, err := w.Find(t.Context(), w.music, docID); codeOf(err) != oauth.TemporarilyUnavailable || w.dialed != 1 {
 		t.Errorf("%v, dialled %d times", err, w.dialed)
 	}
 }
@@ -364,6 +384,58 @@ func TestFailuresAreLimited(t *testing.T) {
 	}
 	if _, err := w.Find(t.Context(), w.music, docID); err != nil || w.count(docKey) != 2 {
 		t.Errorf("a known document: %v, asked %d times", err, w.count(docKey))
+	}
+}
+
+// Made-up addresses use up what is there for made-up addresses, and no more of
+// it than one sender's part.
+func TestMadeUpAddressesLockNobodyOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	from := func(sender string) context.Context { return remote.NewContext(t.Context(), sender) }
+	found := func(sender, id string) bool {
+		_, err := w.Find(from(sender), w.music, id)
+		return codeOf(err) != oauth.TemporarilyUnavailable
+	}
+	flood := func(sender string) (fetched int) {
+		for i := range 60 {
+			if found(sender, fmt.Sprintf("https://a%d.%s.example.com/none.json", i, sender)) {
+				fetched++
+			}
+		}
+		return fetched
+	}
+	if n := flood("flood"); n > 10 {
+		t.Errorf("one sender had %d addresses asked", n)
+	}
+	if !found("other", "https://unseen.example.com/none.json") {
+		t.Error("another sender's unseen client is not asked for")
+	}
+	for _, sender := range []string{"a", "b", "c", "d", "e"} {
+		flood(sender)
+	}
+	if found("fresh", "https://unseen.example.com/other.json") {
+		t.Fatal("the tenant's budget for strangers is not used up: the test proves nothing")
+	}
+	w.music.Redirects.Hosts = []string{"known.example.com"}
+	if !found("fresh", "https://known.example.com/none.json") {
+		t.Error("a client on a host that logins are redirected to is not asked for")
+	}
+	const proven = "https://proven.example.com/none.json"
+	w.LoggedIn(&Client{ID: proven, Host: "proven.example.com"})
+	if !found("fresh", proven) {
+		t.Error("a client that a user has logged in to is not asked for")
+	}
+}
+
+func TestProvenClientsAreBounded(t *testing.T) {
+	t.Parallel()
+	l := newLimits(nil)
+	for i := range maxProven + 10 {
+		l.prove(strconv.Itoa(i))
+	}
+	if len(l.proven) > maxProven || !l.isProven(strconv.Itoa(maxProven+9)) {
+		t.Errorf("%d clients are remembered", len(l.proven))
 	}
 }
 

@@ -19,7 +19,11 @@ import (
 const (
 	maxKeySet = 32 << 10 // bytes
 	maxKeys   = 16       // that are looked at
+	maxTried  = 4        // that an assertion without a key id is checked with
 	minRSA    = 2048     // bits, RFC 7518 §3.3
+	// A signature costs more the larger these are, and the client chooses them.
+	maxRSA      = 4096 // bits
+	maxExponent = 65537
 )
 
 // keySource is where a client's public keys are: in its own metadata or at an
@@ -73,7 +77,7 @@ func (s keySet) fitting(kid string, alg jose.SignatureAlgorithm) keySet {
 func fits(key any, alg jose.SignatureAlgorithm) bool {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		return (alg == jose.RS256 || alg == jose.PS256) && key.N.BitLen() >= minRSA
+		return (alg == jose.RS256 || alg == jose.PS256) && key.N.BitLen() >= minRSA && key.N.BitLen() <= maxRSA && key.E <= maxExponent
 	case *ecdsa.PublicKey:
 		return alg == jose.ES256 && key.Curve == elliptic.P256()
 	case ed25519.PublicKey:

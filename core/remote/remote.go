@@ -6,6 +6,7 @@
 package remote
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -86,4 +87,34 @@ func Network(addr netip.Addr) string {
 		return prefix.String()
 	}
 	return addr.String()
+}
+
+// Wider returns the networks around Network that one operator of a network can
+// have to itself, the narrower one first: the /56 and /48 of an IPv6 address,
+// and the /24 of an IPv4 address.
+func Wider(addr netip.Addr) (networks []string) {
+	sizes := []int{24}
+	if addr.Is6() {
+		sizes = []int{56, 48}
+	}
+	for _, bits := range sizes {
+		if prefix, err := addr.Prefix(bits); err == nil && addr.IsValid() {
+			networks = append(networks, prefix.String())
+		}
+	}
+	return networks
+}
+
+type senderKey struct{}
+
+// NewContext returns a context that carries the network of a request's sender,
+// for what a request causes far from it.
+func NewContext(ctx context.Context, network string) context.Context {
+	return context.WithValue(ctx, senderKey{}, network)
+}
+
+// FromContext returns the network that NewContext put in, or "".
+func FromContext(ctx context.Context) string {
+	network, _ := ctx.Value(senderKey{}).(string)
+	return network
 }

@@ -79,7 +79,7 @@ type site struct {
 }
 
 // secret is the client secret of all apps.
-const secret = "app-secret"
+const secret = "app-secret-of-these-tests"
 
 // tenantURL is the URL of the named tenant.
 func (s site) tenantURL(name string) string { return "http://" + s.front + "/" + name }
