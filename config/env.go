@@ -119,7 +119,7 @@ func (l *loader) fromEnv(p path, value string) (any, *problem) {
 	case s.kind == section || s.kind == named:
 		return nil, &problem{"holds keys and takes no value", "set " + envName(p) + envLevel + " and a key's name"}
 	case s.kind.isText():
-		return value, nil
+		return value, checkEnvQuotes(value)
 	case s.kind == list && s.elem.kind.isText():
 		return splitList(value), nil
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -85,7 +86,23 @@ func parseYAML(text []byte) (*yaml.Node, int, *problem) {
 		before, _, _ := bytes.Cut(text, []byte("*"+anchor[1]))
 		return nil, 1 + bytes.Count(before, []byte("\n")), &problem{"a * here refers to an anchor that does not exist", "put a text that starts with * in quotes"}
 	}
-	return nil, line, &problem{"not valid YAML: " + said, ""}
+	if open := openQuote(text); open > 0 {
+		return nil, open, &problem{"a quote that is opened here is not closed in this line", "close it, and put a text that contains a quote in quotes of the other kind"}
+	}
+	return nil, line, &problem{"not valid YAML: " + said, yamlRemedy(said)}
+}
+
+// yamlRemedy says what helps against an error of the YAML parser.
+func yamlRemedy(said string) string {
+	switch {
+	case strings.Contains(said, "tab character"), strings.Contains(said, "cannot start any token"):
+		return "indent with spaces, not tabs, and put a text that starts with @, ` or % in quotes"
+	case strings.Contains(said, "mapping values are not allowed"):
+		return "put a text that contains a colon and a space in quotes, and check the indentation"
+	case strings.Contains(said, "expected ':'"):
+		return "write a space behind the colon of a key"
+	}
+	return ""
 }
 
 // maxAliased bounds how many values aliases may stand for, so that a small
@@ -172,6 +189,10 @@ func (r *yamlReader) mapping(p path, n *yaml.Node, m map[string]any) {
 }
 
 func (r *yamlReader) scalar(p path, n *yaml.Node) any {
+	if what := checkPlain(n); what != nil {
+		r.report(n, p, *what)
+		return nil
+	}
 	var v any
 	switch n.ShortTag() {
 	case "!!str", "!!timestamp", "!!merge":
