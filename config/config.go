@@ -235,6 +235,14 @@ type Tenant struct {
 	// loopback host; no slash at the end.
 	Resource string `koanf:"resource" example:"https://tools.example.com/mcp"`
 
+	// Newest MCP revision that the server at resource speaks, where a proxy asks
+	// about its requests by forward auth. From 2026-07-28 on servers refuse a
+	// request whose headers and body differ, so with that value `Mcp-Method` and
+	// `Mcp-Name` are believed of clients of that revision; set it only if the
+	// server does refuse. Without it every request counts as a call of all tools
+	// that need scopes, and needs a token.
+	MCPRevision string `koanf:"mcp_revision" oneof:"2024-11-05 2025-03-26 2025-06-18 2025-11-25 2026-07-28" example:"\"2026-07-28\""`
+
 	// More MCP servers of this tenant, by name: `admin` is reached at the
 	// tenant's URL with `/mcp/admin`. One login is good for all of them.
 	Backends map[string]string `koanf:"backends" example:"{ admin: \"http://127.0.0.1:9001/mcp\" }"`
@@ -270,6 +278,7 @@ type Tenant struct {
 	// notifications/initialized, ping, tools/list, server/discover]`. The backend
 	// gets no upstream token with them. Empty: a client has to log in before it
 	// can do anything, which is what many clients wait for when they connect.
+	// Forward auth is shown no body: there it needs mcp_revision.
 	Anonymous []string `koanf:"anonymous" example:"[initialize, notifications/initialized, ping, tools/list, server/discover]"`
 
 	// Origins of browser clients that may call the MCP server, beside the
@@ -278,7 +287,9 @@ type Tenant struct {
 	Origins []string `koanf:"origins" example:"[\"https://chat.example.com\"]"`
 
 	// Scopes that a tool needs, by the tool's name. A client whose user has
-	// granted less is told which to ask for.
+	// granted less is told which to ask for. Forward auth is shown no body: there
+	// each request needs the scopes of all of them, unless mcp_revision says that
+	// the headers can be believed.
 	Tools map[string][]string `koanf:"tools" example:"{ delete_repo: [repo] }"`
 
 	// Client id metadata documents: whether a client may use the URL of a

@@ -45,10 +45,15 @@ func everywhere() map[string][]arrival {
 		}
 		all[path] = append(all[path], music("POST", here, "", asJSON, `{"jsonrpc":"2.0","id":1,"method":"ping"}`))
 	}
-	for _, document := range []string{
+	documents := []string{
 		"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/.well-known/jwks.json", "/.well-known/oauth-protected-resource",
-		"/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-protected-resource/mcp/{backend}",
-	} {
+	}
+	for _, name := range []string{"oauth-authorization-server", "openid-configuration", "oauth-protected-resource"} {
+		for _, mcp := range []string{"/mcp", "/mcp/{backend}"} {
+			documents = append(documents, "/.well-known/"+name+mcp, mcp+"/.well-known/"+name)
+		}
+	}
+	for _, document := range documents {
 		here := strings.Replace(document, "{backend}", "files", 1)
 		all[document] = []arrival{music("GET", here, "", "", ""), music("HEAD", here, "", "", "")}
 	}

@@ -347,6 +347,7 @@ func behind(t *tenant.Tenant, c config.Tenant) (err error) {
 		}
 		t.ResponseHeaders = append(t.ResponseHeaders, header)
 	}
+	t.Revision = c.MCPRevision
 	t.SessionsUnbound = c.SessionBinding == "off"
 	t.Anonymous, t.Tools, t.Origins = c.Anonymous, c.Tools, c.Origins
 	return nil

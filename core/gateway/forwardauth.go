@@ -119,12 +119,20 @@ func askedQuery(r *http.Request) string {
 // are dates and compare as strings.
 const announcing = "2026-07-28"
 
+// repeats reports whether the tenant's MCP server refuses a request whose headers
+// and body differ: the operator says that it speaks a revision which requires
+// that, and the request names one of those. What the request says alone counts for
+// nothing, and neither does a revision that is not known here.
+func repeats(version []string, t *tenant.Tenant) bool {
+	return t.Revision >= announcing && len(version) == 1 && version[0] == announcing
+}
+
 // announced is what a request says of itself in its headers, where it does: no
 // proxy shows us a body. Of any other request we know nothing, and so it is one
 // that may not come without a token and calls every tool there is a rule for.
 func announced(h http.Header, t *tenant.Tenant) []message {
 	method, tool := h["Mcp-Method"], h["Mcp-Name"]
-	if h.Get("Mcp-Protocol-Version") >= announcing && len(method) == 1 && (method[0] != toolsCall || len(tool) == 1) {
+	if repeats(h["Mcp-Protocol-Version"], t) && len(method) == 1 && (method[0] != toolsCall || len(tool) == 1) {
 		m := message{method: method[0]}
 		if m.method == toolsCall {
 			m.tool = decodeValue(tool[0])

@@ -200,12 +200,37 @@ func TestWhatAProxyHandsBackToAClient(t *testing.T) {
 	}
 }
 
-// TestPolicyWithoutABody: a proxy shows no body. A client of the newest
-// revision says in headers what is in it; of every other request the worst is
-// taken.
+// speaks has the operator state the revision of music's MCP server.
+func speaks(revision string) coretest.Option {
+	return func(_ *core.Config, tenants []*tenant.Tenant, _ *upstreamtest.Fake) { tenants[0].Revision = revision }
+}
+
+// TestHeadersCountWhereTheServerHoldsThemAgainstTheBody: what a request says of
+// its revision and its method counts for nothing before a server of which the
+// operator has not said that it refuses headers which differ from the body.
+func TestHeadersCountWhereTheServerHoldsThemAgainstTheBody(t *testing.T) {
+	t.Parallel()
+	for _, revision := range []string{"", "2025-11-25"} {
+		s := coretest.New(t, elsewhere, withPolicy, speaks(revision))
+		bearer := "Bearer " + s.Login(t, s.Browser(), "ada").Access // with read
+		for _, version := range []string{"2026-07-28", "zzz", "2025-11-25", ""} {
+			lie := []string{"Mcp-Protocol-Version", version, "Mcp-Method", "ping"}
+			if a := edge(t, s, lie...); a.Status != http.StatusUnauthorized {
+				t.Errorf("a server of %q, a request of %q without a token: %d", revision, version, a.Status)
+			}
+			if a := edge(t, s, append(lie, "Authorization", bearer)...); a.Status != http.StatusForbidden {
+				t.Errorf("a server of %q, a request of %q: %d", revision, version, a.Status)
+			}
+		}
+	}
+}
+
+// TestPolicyWithoutABody: a proxy shows no body. Before a server of the newest
+// revision a client of that revision says in headers what is in it; of every
+// other request the worst is taken.
 func TestPolicyWithoutABody(t *testing.T) {
 	t.Parallel()
-	s := coretest.New(t, elsewhere, withPolicy)
+	s := coretest.New(t, elsewhere, withPolicy, speaks("2026-07-28"))
 	bearer := "Bearer " + s.Login(t, s.Browser(), "ada").Access // with read
 	says := func(version, method string, names ...string) []string {
 		headers := []string{"Mcp-Protocol-Version", version, "Mcp-Method", method}
@@ -221,7 +246,9 @@ func TestPolicyWithoutABody(t *testing.T) {
 		scope   string // that the refusal with one asks for
 	}{
 		"a list":                     {says("2026-07-28", "tools/list"), 200, 200, ""},
-		"a later revision":           {says("2027-01-01", "tools/list"), 200, 200, ""},
+		"an unknown revision":        {says("2027-01-01", "tools/list"), 401, 403, "read write admin"},
+		"a revision that is none":    {says("zzz", "tools/list"), 401, 403, "read write admin"},
+		"two revisions":              {append(says("2026-07-28", "tools/list"), "Mcp-Protocol-Version", "2026-07-28"), 401, 403, "read write admin"},
 		"a tool without a rule":      {says("2026-07-28", "tools/call", "whoami"), 401, 200, ""},
 		"a tool that is covered":     {says("2026-07-28", "tools/call", "look"), 401, 200, ""},
 		"a tool that needs more":     {says("2026-07-28", "tools/call", "delete"), 401, 403, "read write"},

@@ -33,6 +33,7 @@ type Gateway struct {
 	forward  http.Handler
 	relayed  relayed
 	idle     idleStreams
+	streams  *streams
 	bodies   *bodies
 	now      func() time.Time // of the network
 	sessions *sessions
@@ -74,6 +75,7 @@ func New(c Config) *Gateway {
 		},
 		log:      c.Log,
 		bodies:   newBodies(),
+		streams:  newStreams(),
 		now:      c.Wall,
 		relayed:  relayed{log: c.Log, seen: map[string]map[string]bool{}},
 		sessions: newSessions(c.Store, c.Keys, c.CacheTTL, c.Now),
@@ -81,6 +83,7 @@ func New(c Config) *Gateway {
 	if g.now == nil {
 		g.now = time.Now
 	}
+	c.Grants.Watch(g.streams.recheck)
 	g.forward = g.newForwarder(&retrier{next: c.Transport, gate: g.gate})
 	return g
 }

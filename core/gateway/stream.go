@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,17 +15,52 @@ import (
 // lookAgain is how often an open stream is asked whether its grant stands.
 const lookAgain = 30 * time.Second
 
+// streams are the open streams with a user, by tenant and grant.
+type streams struct {
+	mu   sync.Mutex
+	open map[[2]string]map[*stream]struct{}
+}
+
+func newStreams() *streams { return &streams{open: map[[2]string]map[*stream]struct{}{}} }
+
+func (s *streams) add(key [2]string, one *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[key] == nil {
+		s.open[key] = map[*stream]struct{}{}
+	}
+	s.open[key][one] = struct{}{}
+}
+
+func (s *streams) remove(key [2]string, one *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.open[key], one); len(s.open[key]) == 0 {
+		delete(s.open, key)
+	}
+}
+
+// recheck has the streams of a grant that may have ended ask about it now.
+func (s *streams) recheck(tenantName, grantID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for one := range s.open[[2]string{tenantName, grantID}] {
+		one.timer.Reset(0)
+	}
+}
+
 // stream is a backend's answer without an announced end. It ends when the grant
-// does, and when it has lasted as long as an access token may: whoever was let
-// in once is not let in for ever. That its own token expires meanwhile does not
-// end it, because an answer that is under way would be lost.
+// does: by revocation, or when the grant expires. That its own token expires
+// meanwhile does not end it: an answer that is under way would be lost, and
+// clients open a stream again with the token they have.
 type stream struct {
 	io.ReadCloser
-	call   *call
-	grants *grant.Store
-	timer  *time.Timer
-	left   time.Duration // until it has lasted too long
-	over   atomic.Bool
+	call    *call
+	grants  *grant.Store
+	streams *streams
+	timer   *time.Timer
+	over    atomic.Bool
+	closed  atomic.Bool
 }
 
 // watch makes a stream of an answer. Without a user there is no grant that
@@ -33,23 +69,27 @@ func (g *Gateway) watch(res *http.Response, c *call) {
 	if c.anonymous() || res.ContentLength >= 0 || res.Body == http.NoBody {
 		return
 	}
-	s := &stream{ReadCloser: res.Body, call: c, grants: g.gate.grants, left: c.tenant.Lifetimes.Access}
-	s.timer = time.AfterFunc(min(lookAgain, s.left), s.look)
+	s := &stream{ReadCloser: res.Body, call: c, grants: g.gate.grants, streams: g.streams}
+	s.timer = time.AfterFunc(lookAgain, s.look)
+	g.streams.add(s.key(), s)
 	res.Body = s
 }
+
+func (s *stream) key() [2]string { return [2]string{s.call.tenant.Name, s.call.live.ID} }
 
 // look ends the stream or comes back later. A store that does not answer ends
 // nothing.
 func (s *stream) look() {
-	s.left -= lookAgain
 	ctx, cancel := context.WithTimeout(s.call.in.Context(), lookAgain)
 	defer cancel()
-	if s.left > 0 && grant.ReasonOf(s.grants.Stands(ctx, s.call.tenant, s.call.live)) == "" {
-		s.timer.Reset(min(lookAgain, s.left))
-		return
+	switch {
+	case s.closed.Load():
+	case grant.ReasonOf(s.grants.Stands(ctx, s.call.tenant, s.call.live)) == "":
+		s.timer.Reset(lookAgain)
+	default:
+		s.over.Store(true)
+		s.call.cancel()
 	}
-	s.over.Store(true)
-	s.call.cancel()
 }
 
 // Read ends as if the backend had ended.
@@ -63,6 +103,8 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // Close also stops the watch.
 func (s *stream) Close() error {
+	s.closed.Store(true)
+	s.streams.remove(s.key(), s)
 	s.timer.Stop()
 	return s.ReadCloser.Close()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/core/store"
@@ -21,6 +22,18 @@ func (s *Store) Remember(ttl time.Duration) *Store {
 
 // Forget is for store.Follow.
 func (s *Store) Forget(key string) { s.records.Forget(key) }
+
+// Watch has f called with the tenant and the id of each grant that may have ended,
+// here or in another process that announced it. It is called before the store is
+// used, and f returns at once.
+func (s *Store) Watch(f func(tenantName, id string)) {
+	s.records.Watch(func(key string) {
+		if _, rest, ok := strings.Cut(key, "/"); ok && strings.HasPrefix(key, "grant/") {
+			tenantName, id, _ := strings.Cut(rest, "/")
+			f(tenantName, id)
+		}
+	})
+}
 
 // verified is what was found out about one access token at one tenant.
 type verified struct {

@@ -42,14 +42,23 @@ func (e *Endpoint) Routes() []tenant.Route {
 	get := func(path string, handle tenant.Handler) tenant.Route {
 		return tenant.Route{Path: path, Methods: []string{http.MethodGet, http.MethodHead}, Cost: tenant.Free, Audience: tenant.Programs, Handle: handle}
 	}
-	return []tenant.Route{
+	routes := []tenant.Route{
 		get("/.well-known/"+oauth.ServerDocument, e.server),
 		get("/.well-known/openid-configuration", e.openid),
 		get(jwksPath, e.jwks),
 		get("/.well-known/"+oauth.ResourceDocument, rootResource),
-		get("/.well-known/"+oauth.ResourceDocument+tenant.MCPPath, mcpResource),
-		get("/.well-known/"+oauth.ResourceDocument+tenant.MCPPath+"/{backend}", mcpResource),
 	}
+	// Clients also look for each document by the MCP URL, with the well-known part
+	// before its path (RFC 8414 §3.1, RFC 9728 §3.1) or behind it (OpenID Connect
+	// Discovery §4, and clients that resolve it as a relative reference).
+	for _, mcp := range []string{tenant.MCPPath, tenant.MCPPath + "/{backend}"} {
+		for name, handle := range map[string]tenant.Handler{
+			oauth.ServerDocument: e.server, "openid-configuration": e.openid, oauth.ResourceDocument: mcpResource,
+		} {
+			routes = append(routes, get("/.well-known/"+name+mcp, handle), get(mcp+"/.well-known/"+name, handle))
+		}
+	}
+	return routes
 }
 
 // document is a metadata document. A map: the endpoints' names come from the

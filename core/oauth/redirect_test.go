@@ -216,3 +216,36 @@ func FuzzPolicyCheck(f *testing.F) {
 		}
 	})
 }
+
+// TestRedirectURIsThatAnswersCannotCarry: what the policy allows otherwise is
+// refused by name, at registration and at authorization.
+func TestRedirectURIsThatAnswersCannotCarry(t *testing.T) {
+	t.Parallel()
+	policy := RedirectPolicy{Hosts: []string{"claude.ai"}, AnyHTTPS: true, URIs: []string{"app://a/cb?code=1", "app://a:99999/cb"}}
+	for uri, why := range map[string]string{
+		"https://claude.ai/cb?code=1": "parameter code", "https://claude.ai/cb?state=1": "parameter state", "https://claude.ai/cb?iss=1": "parameter iss",
+		"https://claude.ai/cb?error=1": "parameter error", "https://claude.ai/cb?x=1&error_description=1": "parameter error_description",
+		"https://claude.ai/cb?x&%63ode=1": "parameter code", "https://claude.ai/cb?x;state=1": "parameter state", "https://claude.ai/cb?CODE": "parameter code",
+		"https://claude.ai/cb?code[]=1": "parameter code", "http://localhost:1/cb?access_token=1": "parameter access_token", "app://a/cb?code=1": "parameter code",
+		"https://claude.ai:99999/cb": "port", "http://localhost:99999/cb": "port", "http://127.0.0.1:0/cb": "port", "http://localhost:/cb": "port", "http://[::1]:/cb": "port",
+		"https://claude.ai:/cb": "port", "app://a:99999/cb": "port", "http://localhost?x": "path", "http://localhost:1?x": "path", "https://claude.ai?": "path",
+		"http://localhost/cb%0d%0aSet-Cookie:a": "control", "https://claude.ai/cb?x=%0A": "control", "https://claude.ai/%250d": "control", "https://claude.ai/cb?x=%7f&y=%zz": "control",
+		"https://claude.ai/%00": "control",
+	} {
+		err := policy.Check(uri)
+		if err == nil || AsError(err).Code != InvalidRedirectURI || !strings.Contains(AsError(err).Description, why) {
+			t.Errorf("registration of %s: %v", uri, err)
+		}
+		_, err = MatchRedirect([]string{uri}, uri)
+		if err == nil || AsError(err).Code != InvalidRequest || !strings.Contains(AsError(err).Description, why) {
+			t.Errorf("authorization with %s: %v", uri, err)
+		}
+	}
+	for _, uri := range []string{
+		"https://claude.ai/cb?x=1&codes=2", "http://localhost:65535/cb", "http://localhost/", "http://localhost", "https://claude.ai/cb?x=%20%C3%A4", "https://claude.ai/%2525",
+	} {
+		if err := policy.Check(uri); err != nil {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+}

@@ -35,9 +35,10 @@ type Collection[T any] struct {
 	driver Driver
 	ring   *seal.Keyring
 	kind   string
-	format int       // that is written, and the newest that is read
-	cache  *cache[T] // nil: see Remember
-	others Announcer // nil: see Remember
+	format int              // that is written, and the newest that is read
+	cache  *cache[T]        // nil: see Remember
+	others Announcer        // nil: see Remember
+	watch  func(key string) // nil: see Watch
 }
 
 // NewCollection returns the records of a kind on a driver. The kind is also

@@ -37,7 +37,21 @@ func (c *Collection[T]) Attached(name Name) any { return c.cache.find(name) }
 
 // Forget forgets the record that an announcement names, and everything if it
 // names none. It is for Follow.
-func (c *Collection[T]) Forget(key string) { c.cache.drop(key) }
+func (c *Collection[T]) Forget(key string) {
+	c.cache.drop(key)
+	c.changed(key)
+}
+
+// Watch has f called, in the goroutine that makes the change, with the key of
+// each record that may have been deleted by this process, and with what Forget is
+// called with. It is called before the collection is used.
+func (c *Collection[T]) Watch(f func(key string)) { c.watch = f }
+
+func (c *Collection[T]) changed(key string) {
+	if c.watch != nil {
+		c.watch(key)
+	}
+}
 
 // Announce tells other processes that a record is no longer what they may
 // remember. Deletions are announced without it.
@@ -75,6 +89,7 @@ func (c *Collection[T]) swap(ctx context.Context, key string, began ticket, made
 	}
 	c.cache.drop(key)
 	if made.new == nil && !errors.Is(err, ErrConflict) {
+		c.changed(key)
 		c.announce(ctx, key)
 	}
 	return err
@@ -85,6 +100,7 @@ func (c *Collection[T]) take(ctx context.Context, key string) ([]byte, error) {
 	sealed, err := c.driver.Take(ctx, key)
 	c.cache.drop(key)
 	if !errors.Is(err, ErrNotFound) {
+		c.changed(key)
 		c.announce(ctx, key)
 	}
 	return sealed, err

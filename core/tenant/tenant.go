@@ -38,6 +38,9 @@ type Tenant struct {
 	// ResponseHeaders are headers of backends that cross to clients beyond those
 	// that RelaysHeader knows by itself, in canonical form.
 	ResponseHeaders []string
+	// Revision is the newest MCP revision of an MCP server elsewhere, as the
+	// operator states it; empty: unknown. See gateway.ForwardAuth.
+	Revision string
 	// SessionsUnbound has MCP session ids cross as they are, for backends that put
 	// meaning into them. Otherwise the gateway binds each to its user.
 	SessionsUnbound bool

@@ -207,7 +207,7 @@ func asks(ctx context.Context, t *testing.T, w *world, start func(*stage)) {
 	var resource string
 	s := newStage(ctx, t, w, func(s *stage) (string, tenant) {
 		resource = "https://" + s.proxy + "/mcp"
-		return "", tenant{Resource: resource, Tools: []string{"playlists"}}
+		return "", tenant{Resource: resource, Tools: []string{"playlists"}, More: []string{`mcp_revision: "2026-07-28"`}}
 	})
 	start(s)
 	token := s.works(ctx, t, resource) // the challenge and the metadata lead the SDK to the login
