@@ -208,6 +208,13 @@ type Tenant struct {
 	// of those that its plugin declares. Empty: all of them.
 	Hosts []string `koanf:"hosts" example:"[api.example.com]"`
 
+	// Upstreams that are the same as this one under another address: a grant of
+	// theirs goes on here. Each is an identity as the log and `tenant list` show
+	// it, or what the provider calls the upstream, such as its issuer, of the same
+	// client_id. Without it a grant is never used at another upstream than the one
+	// that the user logged in to.
+	Formerly []string `koanf:"formerly" example:"[https://old.example.com]"`
+
 	// Our client id at the upstream.
 	ClientID string `koanf:"client_id" required:"yes" example:"Iv1.0123456789"`
 
@@ -252,7 +259,8 @@ type Tenant struct {
 	// `{token}` is the upstream access token, `{assertion}` a JWT about the user
 	// that verifies at the tenant's `/.well-known/jwks.json`, `{subject}` and
 	// `{account}` are the user's id and name at the upstream (percent-encoded
-	// beyond ASCII), `{client}` the client's hash, `{scope}` what was granted,
+	// beyond ASCII), `{account_key}` names the account by a hash of
+	// its upstream and id, `{client}` the client's hash, `{scope}` what was granted,
 	// `{tenant}` this tenant's name. What clients send under these names is
 	// dropped. A header that says something of the user is left out where there
 	// is none.

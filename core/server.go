@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -27,6 +28,7 @@ import (
 	"github.com/sallyport/sallyport/core/gateway"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/introspect"
+	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/metadata"
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/pages"
@@ -37,6 +39,7 @@ import (
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/tokens"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 // Server is the handler for all tenants.
@@ -64,6 +67,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now).Remember(cfg.CacheTTL), limits: newLimits(cfg)}
 	s.tenants.Store(cfg.Tenants)
+	s.grants.OnOtherUpstream(s.otherUpstream())
 
 	clients := client.NewRegistry(client.Config{Keys: cfg.Keys, Store: cfg.Store, Fetch: cfg.Fetch, Now: cfg.Now, CacheTTL: cfg.CacheTTL})
 	s.clients = clients
@@ -91,6 +95,26 @@ func New(cfg Config) (*Server, error) {
 		s.gateway,
 	)
 	return s, nil
+}
+
+// otherUpstream returns what logs refused grants of another upstream: one ERROR
+// a minute for each tenant.
+func (s *Server) otherUpstream() func(*tenant.Tenant, upstream.Identity) {
+	const maxTenants = 1024
+	logged := limit.New(limit.Rate{Events: 1, Per: time.Minute}, maxTenants, s.cfg.Now)
+	return func(t *tenant.Tenant, owner upstream.Identity) {
+		if ok, _ := logged.Allow(t.Name); ok {
+			s.cfg.Log.Error("a grant of another upstream than the tenant's was refused, and nothing of it was sent anywhere",
+				"tenant", t.Name, "upstream", t.UpstreamIdentity(), "grant_of", owner, "remedies", UpstreamRemedies(t.Name, owner))
+		}
+	}
+}
+
+// UpstreamRemedies says what an operator can do about grants of another upstream
+// than their tenant's.
+func UpstreamRemedies(tenantName string, owner upstream.Identity) string {
+	return fmt.Sprintf("undo the change of provider, client_id or settings, and the old logins work again; or, if this is the same upstream under another address, add %q to tenants/%s/formerly; "+
+		"or run sallyport tenant accept %s, and users of the old upstream log in again", owner, tenantName, tenantName)
 }
 
 // Grants gives operators' commands access to the grants.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -69,7 +70,12 @@ func (d *deployment) adminConfig() admin.Config {
 		},
 		CheckStore: d.checkStore,
 		Tenants:    func(context.Context) (any, error) { return d.servedTenants(), nil },
-		Plugins:    func(context.Context) (any, error) { return d.servedPlugins(), nil },
+		Accept: func(ctx context.Context, name string) (any, error) {
+			return struct {
+				Tenant string `json:"tenant"`
+			}{name}, d.acceptTenant(ctx, name)
+		},
+		Plugins: func(context.Context) (any, error) { return d.servedPlugins(), nil },
 	}
 }
 
@@ -87,7 +93,9 @@ type listedTenant struct {
 	Issuer   string `json:"issuer"`
 	Provider string `json:"provider"`
 	Backend  string `json:"backend,omitempty"`
-	Down     string `json:"down,omitempty"` // why its address answers 503
+	Down     string `json:"down,omitempty"`     // why its address answers 503
+	Upstream string `json:"upstream,omitempty"` // identity of the app in use
+	Waiting  string `json:"waiting,omitempty"`  // what a change of upstream that waits would strand
 }
 
 // servedTenants lists the tenants that this server serves.
@@ -100,6 +108,10 @@ func (d *deployment) servedTenants() []listedTenant {
 			Tenant: name, Name: t.DisplayName, URL: cmp.Or(t.External, t.Issuer+tenant.MCPPath), Issuer: t.Issuer, Provider: t.Provider.Describe().Name,
 		}
 		row.Down = t.Down
+		row.Upstream = string(t.UpstreamIdentity())
+		if c, ok := d.waitingChanges()[name]; ok {
+			row.Waiting = fmt.Sprintf("a change to %s waits: %s grants are of %s; see sallyport tenant accept", c.To, c.Grants, c.From)
+		}
 		if t.Backend != nil && t.Down == "" {
 			row.Backend = t.Backend.String()
 		}

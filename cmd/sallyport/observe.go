@@ -29,6 +29,7 @@ type signals struct {
 	talks    *prometheus.CounterVec
 	fuel     *prometheus.CounterVec
 	changes  *prometheus.CounterVec
+	waiting  *prometheus.GaugeVec
 }
 
 var _ plugins.Observer = (*signals)(nil)
@@ -56,8 +57,11 @@ func newSignals(log *audit.Log) *signals {
 			Name: "sallyport_plugin_changes_total", Help: "Plugins loaded, swapped, refused, retired, resting and recalled.",
 		}, []string{"change"}),
 	}
+	s.waiting = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "sallyport_tenant_change_waiting", Help: "1 for a tenant whose new configuration leads to another upstream and waits for the operator.",
+	}, []string{"tenant"})
 	s.registry.MustRegister(auditMetrics(log)...)
-	s.registry.MustRegister(s.requests, s.seconds, s.runs, s.talks, s.fuel, s.changes,
+	s.registry.MustRegister(s.waiting, s.requests, s.seconds, s.runs, s.talks, s.fuel, s.changes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s
 }
@@ -111,6 +115,14 @@ func (s *signals) Run(e plugins.RunEvent) {
 // Conversation implements plugins.Observer.
 func (s *signals) Conversation(e plugins.ConversationEvent) {
 	s.talks.WithLabelValues(e.Provider, e.Tenant, e.Op, e.Outcome).Inc()
+}
+
+// changesWaiting sets which tenants have a change that waits.
+func (s *signals) changesWaiting(tenants []string) {
+	s.waiting.Reset()
+	for _, name := range tenants {
+		s.waiting.WithLabelValues(name).Set(1)
+	}
 }
 
 // Plugin implements plugins.Observer.

@@ -112,6 +112,8 @@ func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal, watcher *f
 				r.log.Error("the plugin folder cannot be read", "error", err)
 			}
 			r.reload(ctx, true)
+		case asked := <-r.changes.decide:
+			asked.answer <- r.accept(ctx, asked.tenant)
 		case e := <-events:
 			if r.concerns(e, names) {
 				quiet.Reset(settleTime)
@@ -140,7 +142,11 @@ func (r *reloader) concerns(e fsnotify.Event, files []string) bool {
 
 // reload makes the tenants anew from the configuration and serves them. On any
 // fault the tenants before stay. asked says that somebody waits for an answer.
-func (r *reloader) reload(ctx context.Context, asked bool) {
+func (r *reloader) reload(ctx context.Context, asked bool) { r.reloadAccepting(ctx, asked, "") }
+
+// reloadAccepting is reload, and applies the change of upstream that waits for
+// the tenant of that name.
+func (r *reloader) reloadAccepting(ctx context.Context, asked bool, accepted string) {
 	cfg, err := r.read()
 	if err != nil {
 		r.refuse(err)
@@ -167,6 +173,10 @@ func (r *reloader) reload(ctx context.Context, asked bool) {
 	tenants, err := next.tenants(ctx, func(name string) bool { return r.down[name] != nil })
 	if err != nil {
 		r.release(next.providers, r.providers)
+		r.refuse(err)
+		return
+	}
+	if tenants, err = r.holdChanges(ctx, tenants, accepted); err != nil {
 		r.refuse(err)
 		return
 	}

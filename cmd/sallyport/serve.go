@@ -44,6 +44,9 @@ func serveCommand(sys system) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if err := d.enterUpstreams(cmd.Context()); err != nil {
+			return errors.Join(err, d.close())
+		}
 		read := func() (*config.Config, error) {
 			cfg, _, warnings, err := loadTrusted(cmd, sys, *files)
 			for _, warning := range warnings {

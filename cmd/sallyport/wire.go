@@ -46,6 +46,7 @@ type deployment struct {
 	audit   *audit.Log // nil: off
 	server  *core.Server
 	signals *signals
+	changes *changes
 	given   func(key string) bool // whether the operator set a key
 	warned  []string              // what is wrong and no fault, for check
 
@@ -75,7 +76,7 @@ func loadConfig(cmd *cobra.Command, sys system, files []string) (*config.Config,
 // assemble opens everything a configuration names. It reports all that is
 // wrong at once and leaves nothing open then.
 func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deployment, err error) {
-	d = &deployment{cfg: cfg, replica: newReplica(), faults: sys.faults, force: sys.force, given: sys.given}
+	d = &deployment{cfg: cfg, replica: newReplica(), faults: sys.faults, force: sys.force, given: sys.given, changes: newChanges()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.refused(), d.close())
@@ -295,6 +296,7 @@ func (d *deployment) tenant(ctx context.Context, name string, c config.Tenant) (
 	if err := behind(t, c); err != nil {
 		return nil, fmt.Errorf("tenants/%s/%w", name, err)
 	}
+	t.Upstream.Same = formerly(c.Formerly, provider, c.ClientID)
 	if t.DisplayName == "" {
 		t.DisplayName = name
 	}

@@ -17,6 +17,7 @@ import (
 type Store struct {
 	records  *store.Collection[Record]
 	accounts *store.Collection[account]
+	periods  *store.Collection[upstreamPeriods]
 	keys     *seal.Keyring
 	now      func() time.Time
 
@@ -32,6 +33,7 @@ func NewStore(driver store.Driver, keys *seal.Keyring, now func() time.Time) *St
 	return &Store{
 		records:  store.NewCollection[Record](driver, keys, "grant").Remember(0, now),
 		accounts: store.NewCollection[account](driver, keys, "account"),
+		periods:  store.NewCollection[upstreamPeriods](driver, keys, "upstream"),
 		keys:     keys, now: now,
 	}
 }

@@ -31,6 +31,10 @@ func (s *Store) OnOtherUpstream(f func(t *tenant.Tenant, owner upstream.Identity
 	return s
 }
 
+// Waits reports whether grants of another upstream are answered 503 at the
+// tenant, because the change may be undone.
+func (s *Store) Waits(t *tenant.Tenant) bool { return s.now().Before(t.Upstream.WaitUntil) }
+
 // claim refuses a grant of another upstream than the tenant's, and marks one of
 // the tenant's with the tenant's identity, for the next time that it is stored.
 // The record stays: undoing the change makes the grant work again.

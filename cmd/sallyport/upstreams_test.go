@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sallyport/sallyport/core"
+	"github.com/sallyport/sallyport/core/coretest/memory"
+	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
+	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
+)
+
+// namedUpstream is a double of an upstream with a name.
+type namedUpstream struct {
+	upstreamtest.Provider
+	name string
+}
+
+func (p namedUpstream) Describe() upstream.Description {
+	d := p.Provider.Describe()
+	d.Identity, d.Upstream = upstream.NewIdentity("fake", "c", p.name), p.name
+	return d
+}
+
+const verifierText = "a-verifier-of-forty-three-characters-at-least-1"
+
+// musicAt returns a set with one tenant at an upstream.
+func musicAt(t *testing.T, name string, same ...string) *tenant.Set {
+	t.Helper()
+	p := namedUpstream{upstreamtest.Provider{Fake: &upstreamtest.Fake{}}, name}
+	set, err := tenant.NewSet(&tenant.Tenant{
+		Name: "music", Issuer: "https://music.example", Provider: p, Backend: &url.URL{Scheme: "http", Host: "b"},
+		Lifetimes: tenant.DefaultLifetimes(), Upstream: tenant.Upstream{Same: formerly(same, p, "c")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// started is a process that serves music at an upstream.
+func started(t *testing.T, driver *memory.Driver, keys *seal.Keyring, clock *time.Time, set *tenant.Set) (*reloader, *strings.Builder) {
+	t.Helper()
+	log := &strings.Builder{}
+	d := &deployment{log: hclog.New(&hclog.LoggerOptions{Output: log}), signals: newSignals(nil), changes: newChanges()}
+	var err error
+	d.server, err = core.New(core.Config{Tenants: set, Store: driver, Keys: keys, Log: d.log, Now: func() time.Time { return *clock }})
+	if err == nil {
+		err = d.enterUpstreams(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &reloader{deployment: d}, log
+}
+
+func (r *reloader) loginAs(t *testing.T, id string) *grant.Tokens {
+	t.Helper()
+	music := r.server.Tenants().Get("music")
+	code, err := r.server.Grants().Create(t.Context(), music, grant.New{
+		ClientID: "c", Challenge: oauth.ChallengeOf(verifierText), Resource: music.Resource(),
+		Credential: &upstream.Credential{AccessToken: seal.NewSecret("up"), Account: upstream.Account{ID: id}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := r.server.Grants().Redeem(t.Context(), music, code, grant.Presented{ClientID: "c", Verifier: verifierText})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tokens
+}
+
+// verify is what the tenant served says to a token: ok, 503 or the reason.
+func (r *reloader) verify(ctx context.Context, tokens *grant.Tokens) string {
+	_, err := r.server.Grants().Verify(ctx, r.server.Tenants().Get("music"), tokens.Access)
+	switch {
+	case err == nil:
+		return "ok"
+	case grant.ReasonOf(err) != "":
+		return string(grant.ReasonOf(err))
+	case oauth.AsError(err).StatusCode() == 503:
+		return "503"
+	}
+	return err.Error()
+}
+
+// reloaded serves another set as a reload does.
+func (r *reloader) reloaded(t *testing.T, set *tenant.Set, accepted string) {
+	t.Helper()
+	set, err := r.holdChanges(t.Context(), set, accepted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.server.SetTenants(set)
+}
+
+func newUpstreamsTest(t *testing.T) (*memory.Driver, *seal.Keyring, *time.Time) {
+	t.Helper()
+	keys, err := seal.NewKeyring(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 15, 8, 0, 0, 0, time.UTC)
+	return &memory.Driver{Now: func() time.Time { return now }}, keys, &now
+}
+
+func TestChangeOfUpstreamWaitsAtReload(t *testing.T) {
+	t.Parallel()
+	driver, keys, clock := newUpstreamsTest(t)
+	r, log := started(t, driver, keys, clock, musicAt(t, "https://a.example"))
+	r.reloaded(t, musicAt(t, "https://empty.example"), "") // without grants it is applied
+	if len(r.waitingChanges()) != 0 {
+		t.Fatalf("waiting %v", r.waitingChanges())
+	}
+	r.reloaded(t, musicAt(t, "https://a.example"), "")
+	ada, bob := r.loginAs(t, "ada"), r.loginAs(t, "bob")
+
+	r.reloaded(t, musicAt(t, "https://b.example"), "")
+	change, waits := r.waitingChanges()["music"]
+	if !waits || change.Grants != "2" || change.From != upstream.NewIdentity("fake", "c", "https://a.example") {
+		t.Fatalf("waiting %v", r.waitingChanges())
+	}
+	if a, b := r.verify(t.Context(), ada), r.verify(t.Context(), bob); a != "ok" || b != "ok" {
+		t.Errorf("while it waits: %s, %s", a, b)
+	}
+	for _, want := range []string{"https://b.example", "formerly", "tenant accept music", "undo the change", string(change.From)} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not name %q:\n%s", want, log)
+		}
+	}
+	if row := r.servedTenants()[0]; !strings.Contains(row.Waiting, "2 grants") {
+		t.Errorf("tenant list says %+v", row)
+	}
+	r.reloaded(t, musicAt(t, "https://b.example", "https://a.example"), "") // the same under another address
+	if a := r.verify(t.Context(), ada); a != "ok" || len(r.waitingChanges()) != 0 {
+		t.Errorf("with formerly: %s, waiting %v", a, r.waitingChanges())
+	}
+	r.reloaded(t, musicAt(t, "https://c.example"), "music")
+	if a := r.verify(t.Context(), ada); a != string(grant.OtherUpstream) {
+		t.Errorf("after the operator accepted another upstream: %s", a)
+	}
+}
+
+func TestRestartWithAnotherUpstreamCanBeUndone(t *testing.T) {
+	t.Parallel()
+	driver, keys, clock := newUpstreamsTest(t)
+	r, _ := started(t, driver, keys, clock, musicAt(t, "https://a.example"))
+	ada := r.loginAs(t, "ada")
+	*clock = clock.Add(time.Hour)
+
+	r, log := started(t, driver, keys, clock, musicAt(t, "https://b.example"))
+	if a := r.verify(t.Context(), ada); a != "503" {
+		t.Errorf("after the restart: %s", a)
+	}
+	if !strings.Contains(log.String(), "grants=1") || !strings.Contains(log.String(), "tenant accept music") || !strings.Contains(log.String(), "formerly") {
+		t.Errorf("the log says\n%s", log)
+	}
+	bob := r.loginAs(t, "bob")
+	*clock = clock.Add(10 * time.Minute)
+	r, _ = started(t, driver, keys, clock, musicAt(t, "https://b.example")) // no new quarter of an hour
+	*clock = clock.Add(5 * time.Minute)
+	if a, b := r.verify(t.Context(), ada), r.verify(t.Context(), bob); a != string(grant.OtherUpstream) || b != "ok" {
+		t.Errorf("a quarter of an hour later: %s, %s", a, b)
+	}
+	r, _ = started(t, driver, keys, clock, musicAt(t, "https://a.example"))
+	if a, b := r.verify(t.Context(), ada), r.verify(t.Context(), bob); a != "ok" || b != "503" {
+		t.Errorf("after the change was undone: %s, %s", a, b)
+	}
+}
+
+func TestAcceptEndsTheTimeForUndoing(t *testing.T) {
+	t.Parallel()
+	driver, keys, clock := newUpstreamsTest(t)
+	r, _ := started(t, driver, keys, clock, musicAt(t, "https://a.example"))
+	ada := r.loginAs(t, "ada")
+	if err := r.accept(t.Context(), "music"); err == nil || !strings.Contains(err.Error(), "no change waits") {
+		t.Errorf("nothing waits: %v", err)
+	}
+	*clock = clock.Add(time.Hour)
+	r, _ = started(t, driver, keys, clock, musicAt(t, "https://b.example"))
+	if err := r.accept(t.Context(), "music"); err != nil {
+		t.Fatal(err)
+	}
+	if a := r.verify(t.Context(), ada); a != string(grant.OtherUpstream) {
+		t.Errorf("after accept: %s", a)
+	}
+	r, _ = started(t, driver, keys, clock, musicAt(t, "https://b.example"))
+	if a := r.verify(t.Context(), ada); a != string(grant.OtherUpstream) {
+		t.Errorf("after accept and a restart: %s", a)
+	}
+}
