@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -498,5 +499,17 @@ func TestRemovedFileOfAPluginInUseIsAWarning(t *testing.T) {
 	}
 	if version(p) != "1.0.0" {
 		t.Errorf("version %s", version(p))
+	}
+}
+
+// A FIFO in the plugin folder keeps nothing waiting.
+func TestOnlyRegularFilesAreRead(t *testing.T) {
+	s := newShelf(t, map[string][]byte{"tiny.wasm": named("tiny", "1.0.0")})
+	if err := syscall.Mkfifo(filepath.Join(s.dir, "fifo.wasm"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.rescan()
+	if !strings.Contains(s.fault(), "fifo.wasm is not a regular file") {
+		t.Errorf("fault %s", s.fault())
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/sallyport/sallyport/sdk/abi"
 	"github.com/sallyport/sallyport/sdk/rules"
@@ -49,11 +50,23 @@ func Digest(wasm []byte) string {
 }
 
 func readModule(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	// A FIFO or a device in its place would keep the reader waiting: it is never
+	// opened, and one put there in between does not block.
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file; put the plugin's file there", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file; put the plugin's file there", path)
+	}
 	wasm, err := io.ReadAll(io.LimitReader(f, MaxModule+1))
 	if err != nil {
 		return nil, err

@@ -96,7 +96,11 @@ func (s *signals) Request(e plugins.RequestEvent) {
 	} else {
 		s.seconds.WithLabelValues(e.Provider, e.Host).Observe(e.Took.Seconds())
 	}
-	s.requests.WithLabelValues(e.Provider, e.Tenant, e.Host, status).Inc()
+	host := e.Host
+	if e.Refused { // a module chose it, and could choose any number of them
+		host = "refused"
+	}
+	s.requests.WithLabelValues(e.Provider, e.Tenant, host, status).Inc()
 	s.audit.Record(context.Background(), audit.Event{
 		Action: audit.Egress, Tenant: e.Tenant, Provider: e.Provider, Host: e.Host, Reason: e.Op + " " + status,
 	})

@@ -139,12 +139,12 @@ func (f *function) instruction() (last bool) {
 		f.segment = with(f.segment, opCall, f.m.target(f.r.index("function", f.m.functions())))
 	case opCallIndirect:
 		f.calls = true
-		f.r.index("type", len(f.m.types))
-		f.r.zero("table")
+		signature := f.r.index("type", len(f.m.types))
+		f.r.only("table")
 		if f.m.table < 0 {
 			f.r.fail("there is no table")
 		}
-		f.copy(from)
+		f.segment = append(with(f.segment, opCallIndirect, signature), 0)
 	case opMemoryGrow:
 		f.memory()
 		f.r.zero("memory")

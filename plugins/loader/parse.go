@@ -216,7 +216,7 @@ func (m *module) readElements(r *reader) {
 		case e.flags&passive != 0:
 			r.refuse("element segment %d does not fill the table at the start, reference types may not be used", i)
 		case e.flags&explicit != 0:
-			r.zero("table")
+			r.only("table")
 		}
 		var offset int64
 		e.offset, offset = m.constant(r, typeI32)
@@ -249,7 +249,7 @@ func (m *module) readData(r *reader) {
 		}
 		s := segment{active: flags != passive}
 		if flags == explicit {
-			r.zero("memory")
+			r.only("memory")
 		}
 		if s.active {
 			_, value := m.constant(r, typeI32)

@@ -149,7 +149,16 @@ func (r *reader) index(what string, n int) uint32 {
 	return i
 }
 
-// zero reads a byte that names the one memory or table.
+// only reads the index of the one memory or table where WebAssembly 2.0 has an
+// index (§5.4.1, §5.5.12, §5.5.14): a LEB128, which linkers pad.
+func (r *reader) only(what string) {
+	if i := r.u32(); r.err == nil && i != 0 {
+		r.fail("it names %s %d, there is one at most", what, i)
+	}
+}
+
+// zero reads the byte 0 that stands where a later version of WebAssembly names a
+// memory (§5.4.6).
 func (r *reader) zero(what string) {
 	if b := r.byte(); b != 0 {
 		r.fail("it names %s %d, there is one at most", what, b)
