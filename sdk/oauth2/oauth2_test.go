@@ -138,3 +138,25 @@ func TestRefreshRules(t *testing.T) {
 		}
 	}
 }
+
+// TestRefreshPolicyReachesTheManifest: the table says once what refreshing does to
+// the old token, and the careful answer is the default.
+func TestRefreshPolicyReachesTheManifest(t *testing.T) {
+	can := sdk.Capabilities{Refresh: true}
+	for what, c := range map[string]struct {
+		p    oauth2.Provider
+		want sdk.RefreshRules
+	}{
+		"no policy": {oauth2.Provider{Info: sdk.Manifest{Capabilities: can}}, sdk.RefreshRules{Rotates: true, SingleUse: true}},
+		"tolerant": {oauth2.Provider{Info: sdk.Manifest{Capabilities: can}, Config: oauth2.Config{RefreshPolicy: oauth2.RefreshTolerant}},
+			sdk.RefreshRules{Rotates: true}},
+		"graced": {oauth2.Provider{Info: sdk.Manifest{Capabilities: can}, Config: oauth2.Config{RefreshPolicy: oauth2.RefreshGraced, RefreshGrace: 60}},
+			sdk.RefreshRules{Rotates: true, SingleUse: true, GraceSeconds: 60}},
+		"the manifest's own": {oauth2.Provider{Info: sdk.Manifest{Capabilities: can, Refresh: sdk.RefreshRules{Rotates: true}}}, sdk.RefreshRules{Rotates: true}},
+		"no refresh":         {oauth2.Provider{}, sdk.RefreshRules{}},
+	} {
+		if got := c.p.Manifest().Refresh; got != c.want {
+			t.Errorf("%s: %+v, want %+v", what, got, c.want)
+		}
+	}
+}

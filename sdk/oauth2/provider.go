@@ -27,11 +27,16 @@ var (
 	_ sdk.Identifier = (*Provider)(nil)
 )
 
-// Manifest returns Info. Where it names no SecretURLs, they are the table's.
+// Manifest returns Info. Where it names no SecretURLs, they are the table's. Where
+// it has no Refresh, the table's RefreshPolicy says it; without one a refresh token
+// is taken to be dead after use, the careful answer.
 func (p *Provider) Manifest() sdk.Manifest {
 	m := p.Info
 	if m.SecretURLs == nil {
 		m.SecretURLs = p.Config.SecretURLs()
+	}
+	if m.Capabilities.Refresh && m.Refresh == (sdk.RefreshRules{}) {
+		m.Refresh = p.Config.RefreshRules()
 	}
 	return m
 }

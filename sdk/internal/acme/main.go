@@ -23,7 +23,6 @@ func provider() *oauth2.Provider {
 				{Name: "write", Description: "Change your notes"},
 			},
 			Capabilities: sdk.Capabilities{PKCE: true, Refresh: true, Identity: true},
-			Refresh:      sdk.RefreshRules{Rotates: true},
 		},
 		Config: oauth2.Config{
 			AuthorizeURL:   "https://acme.example/oauth/authorize",
@@ -31,6 +30,7 @@ func provider() *oauth2.Provider {
 			UserinfoURL:    "https://api.acme.example/me",
 			ClientAuth:     sdk.ClientSecretBasic,
 			PKCE:           true,
+			RefreshPolicy:  oauth2.RefreshStrict, // a new refresh token comes, the old one is dead
 			ScopeSeparator: ",",
 			Identity:       oauth2.Identity{ID: "/user/id", Name: "/user/name"},
 		},
