@@ -1,11 +1,14 @@
 package core
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -44,6 +47,40 @@ func (s *Server) notAllowed(route tenant.Route, allowed string) http.Handler {
 func notFound(w http.ResponseWriter, r *http.Request, what string) {
 	anyScript(w)
 	oauth.WriteError(w, r, oauth.NotFound(what))
+}
+
+// noTenant answers for a host or path that no tenant has. Also what a rebound
+// DNS name gets: only configured hosts are served. A proxy that rewrites Host
+// sends every user here, so the operator is told.
+func (s *Server) noTenant(w http.ResponseWriter, r *http.Request) {
+	const most = 5
+	var urls []string
+	tenants := s.tenants.Load()
+	for _, name := range tenants.Names() {
+		if urls = append(urls, tenants.Get(name).Issuer); len(urls) == most {
+			break
+		}
+	}
+	r = r.WithContext(identify(r.Context(), w))
+	s.oplog.Write(hclog.Warn, "no tenant has this address", nil, "host", fmt.Sprintf("%.100q", r.Host), "path", fmt.Sprintf("%.100q", r.URL.Path),
+		"configured", strings.Join(urls, " "), "tenants", tenants.Len(), "request", middleware.GetReqID(r.Context()),
+		"remedy", "let the proxy pass the Host header and the path on unchanged, or set server/url or the tenant's url to what users open")
+	notFound(w, r, "no tenant at this address")
+}
+
+// ofLogin reports whether a refused request was a step of a login. Addresses
+// that clients try in turn, and methods, are not.
+func ofLogin(r *http.Request, route tenant.Route, status int) bool {
+	if status == http.StatusNotFound || status == http.StatusMethodNotAllowed {
+		return false
+	}
+	switch route.Path {
+	case "/register", "/par":
+		return true
+	case "/token": // a refresh that is refused is no login
+		return r.PostForm.Get("grant_type") == "authorization_code"
+	}
+	return route.Audience == tenant.People
 }
 
 // unknownMethod answers methods that no path takes.

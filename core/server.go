@@ -31,6 +31,7 @@ import (
 	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/metadata"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/oplog"
 	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/register"
 	"github.com/sallyport/sallyport/core/remote"
@@ -53,6 +54,7 @@ type Server struct {
 	gateway *gateway.Gateway
 	mux     http.Handler
 	limits  *limits
+	oplog   *oplog.Log
 	routes  []tenant.Route
 
 	unnamedProxy sync.Once // the operator is told of one, and once
@@ -65,7 +67,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now).Remember(cfg.CacheTTL), limits: newLimits(cfg)}
+	s := &Server{cfg: cfg, pages: pages.New(), grants: grant.NewStore(cfg.Store, cfg.Keys, cfg.Now).Remember(cfg.CacheTTL), limits: newLimits(cfg), oplog: oplog.New(cfg.Log)}
 	s.tenants.Store(cfg.Tenants)
 	s.grants.OnOtherUpstream(s.otherUpstream())
 
@@ -86,9 +88,9 @@ func New(cfg Config) (*Server, error) {
 	s.mount(
 		&register.Endpoint{Clients: clients, Audit: cfg.Audit},
 		&authorize.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit, ConsentPath: consent.Path},
-		&consent.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit},
+		&consent.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit, Log: s.oplog},
 		&connections.Endpoint{Sessions: sessions, Grants: s.grants, Pages: s.pages, Audit: cfg.Audit},
-		&callback.Endpoint{Clients: clients, Sessions: sessions, Grants: s.grants, Audit: cfg.Audit, Log: cfg.Log},
+		&callback.Endpoint{Clients: clients, Sessions: sessions, Grants: s.grants, Audit: cfg.Audit, Log: s.oplog},
 		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Now: cfg.Now},
 		&revoke.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit},
 		&introspect.Endpoint{Grants: s.grants, Audit: cfg.Audit},
@@ -210,6 +212,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, route tenant.Route
 	if status := oauth.AsError(err).StatusCode(); status >= http.StatusInternalServerError {
 		s.cfg.Log.Error("request failed", "tenant", t.Name, "path", route.Path, "status", status,
 			"error", err, "request", middleware.GetReqID(r.Context()))
+	} else if ofLogin(r, route, status) {
+		s.oplog.Refused(r.Context(), t.Name, route.Path, err)
 	}
 	if route.Audience == tenant.People {
 		s.pages.Fault(w, r, t, err)
@@ -230,8 +234,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	t, route, ok := tenants.Lookup(r.Host, r.URL.Path)
 	if !ok {
-		// Also what a rebound DNS name gets: only configured hosts are served.
-		notFound(w, r, "no tenant at this address")
+		s.noTenant(w, r)
 		return
 	}
 	if t.Secure() {
@@ -254,6 +257,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) shared(sharing map[string]*tenant.Tenant) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := callback.Dispatch(w, r, sharing); err != nil {
+			s.oplog.Refused(r.Context(), "", r.URL.Path, err)
 			s.pages.Fault(w, r, nil, err)
 		}
 	})

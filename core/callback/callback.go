@@ -7,16 +7,20 @@ package callback
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
+	"sync"
 
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/hashicorp/go-hclog"
+	"slices"
 
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/oplog"
 	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/session"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -29,7 +33,10 @@ type Endpoint struct {
 	Sessions *session.Store
 	Grants   *grant.Store
 	Audit    *audit.Log
-	Log      hclog.Logger
+	Log      *oplog.Log
+
+	// Unrefreshed notes the tenants whose missing refresh tokens were reported.
+	Unrefreshed sync.Map
 }
 
 // Routes returns the endpoint's routes.
@@ -40,7 +47,8 @@ func (e *Endpoint) Routes() []tenant.Route {
 func (e *Endpoint) callback(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
 	s, err := e.Sessions.Take(r.Context(), w, r, t, r.URL.Query().Get("state"))
 	switch {
-	case err != nil: // perhaps somebody else's answer: an operator sees who tries
+	case err != nil: // perhaps another browser's answer: an operator sees who tries
+		err = withAnswer(err, r.URL.Query())
 		e.Audit.Refuse(r.Context(), r.RemoteAddr, audit.Event{Action: audit.LoginFailed, Tenant: t.Name, Reason: err.Error()})
 		return err
 	case s.SignIn:
@@ -68,8 +76,7 @@ func (e *Endpoint) login(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	answer.Code, err = e.grant(r, t, c, s, &event)
 	if err != nil {
 		event.Reason = err.Error()
-		e.Log.Warn("login failed", "tenant", t.Name, "error", err)
-		answer.Err = oauth.AsError(err)
+		answer.Err = e.Log.LoginFailed(r.Context(), t.Name, upstream.StepLogin, err)
 	}
 	e.Audit.Record(r.Context(), event)
 	target.Redirect(w, answer)
@@ -104,7 +111,39 @@ func (e *Endpoint) grant(r *http.Request, t *tenant.Tenant, c *client.Client, s 
 	}
 	event.Action = audit.CodeIssued
 	e.Clients.LoggedIn(c)
+	e.noteRefresh(r, t, cred)
 	return code, nil
+}
+
+// noteRefresh tells the operator of the first login of a tenant that brought no
+// refresh token although the provider's refresh rules expect one.
+func (e *Endpoint) noteRefresh(r *http.Request, t *tenant.Tenant, cred *upstream.Credential) {
+	d := t.Provider.Describe()
+	if !cred.RefreshToken.IsZero() || cred.ExpiresAt.IsZero() || !d.CanRefresh || d.Refresh.None {
+		return
+	}
+	if _, told := e.Unrefreshed.LoadOrStore(t.Name, true); told {
+		return
+	}
+	e.Log.Write(hclog.Warn, "the upstream sent no refresh token: users have to log in again when its access token ends", []any{"tenant", t.Name},
+		"access_token_ends", cred.ExpiresAt, "request", middleware.GetReqID(r.Context()),
+		"remedy", "ask for one: add offline_access to the tenant's scopes, or access_type: offline to settings/authorize_params; "+
+			"if the upstream issues none, set settings/refresh_policy: none")
+}
+
+// withAnswer adds to a refused callback what the upstream said in it, for the
+// log: without a session nothing else keeps it.
+func withAnswer(err error, query url.Values) error {
+	if !query.Has("error") {
+		return err
+	}
+	said := fmt.Errorf("the upstream answered error=%.100q, error_description=%.200q", query.Get("error"), query.Get("error_description"))
+	fault := *oauth.AsError(err)
+	fault.Cause = said
+	if cause := oauth.AsError(err).Cause; cause != nil {
+		fault.Cause = fmt.Errorf("%w; %w", cause, said)
+	}
+	return &fault
 }
 
 // signIn ends at the connections page. Of the credential it needs the account
@@ -115,7 +154,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 	event, notice := audit.Event{Action: audit.LoginFailed, Tenant: t.Name}, pages.SignInFailed
 	if cred, err := exchange(r, t, s); err != nil {
 		event.Reason = err.Error()
-		e.Log.Warn("login failed", "tenant", t.Name, "error", err)
+		e.Log.LoginFailed(r.Context(), t.Name, upstream.StepSignIn, err)
 	} else {
 		event.Action, event.Subject, event.Upstream, notice = audit.SignedIn, cred.Account.ID, t.UpstreamIdentity(), pages.NoNotice
 		if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name, Upstream: t.UpstreamIdentity()}); err != nil {

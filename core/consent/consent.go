@@ -11,6 +11,7 @@ import (
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/oplog"
 	"github.com/sallyport/sallyport/core/pages"
 	"github.com/sallyport/sallyport/core/session"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -26,6 +27,7 @@ type Endpoint struct {
 	Sessions *session.Store
 	Pages    *pages.Pages
 	Audit    *audit.Log
+	Log      *oplog.Log
 }
 
 // Routes returns the endpoint's routes.
@@ -75,7 +77,7 @@ func (e *Endpoint) decide(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 		if errors.Is(err, session.ErrSpent) {
 			return err // the client has its answer, or will have it, from the first approval
 		}
-		answer(upstream.ToOAuth(upstream.StepAuthorize, err))
+		answer(e.Log.LoginFailed(r.Context(), t.Name, upstream.StepAuthorize, upstream.ToOAuth(upstream.StepAuthorize, err)))
 		return nil
 	}
 	e.Pages.Continue(w, pages.Continue{Tenant: name, Target: location, TargetName: name.UpstreamName})

@@ -37,7 +37,32 @@ func MatchRedirect(registered []string, presented string) (Target, error) {
 			return Target{presented}, nil
 		}
 	}
-	return Target{}, Errorf(InvalidRequest, "redirect_uri is not among those this client registered")
+	return Target{}, Errorf(InvalidRequest, "redirect_uri is not among those this client registered: it asks for %s, and registered %s",
+		quoteURI(presented), quoteURIs(registered))
+}
+
+// quoteURIs shows at most three URIs.
+func quoteURIs(uris []string) string {
+	const most = 3
+	var shown []string
+	for _, uri := range uris[:min(len(uris), most)] {
+		shown = append(shown, quoteURI(uri))
+	}
+	if more := len(uris) - most; more > 0 {
+		shown = append(shown, strconv.Itoa(more)+" more")
+	}
+	return strings.Join(shown, ", ")
+}
+
+// quoteURI shows a URI that anyone may have chosen: escaped, and shortened in
+// the middle, so that its end stays.
+func quoteURI(uri string) string {
+	const longest = 200
+	if len(uri) > longest {
+		uri = uri[:longest/2] + "…" + uri[len(uri)-longest/2:]
+	}
+	quoted := strconv.QuoteToASCII(uri)
+	return quoted[1 : len(quoted)-1]
 }
 
 // String returns the URI.
