@@ -112,7 +112,7 @@ func (e *Endpoint) act(w http.ResponseWriter, r *http.Request, t *tenant.Tenant)
 func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant) error {
 	location, err := e.Sessions.SignIn(r.Context(), w, t)
 	if err != nil {
-		return upstream.ToOAuth(upstream.StepSignIn, err)
+		return upstream.ToOAuth(upstream.StepCall, err)
 	}
 	about := pages.Of(t)
 	e.Pages.Continue(w, pages.Continue{Tenant: about, Target: location, TargetName: about.UpstreamName})
