@@ -26,7 +26,8 @@ func MatchRedirect(registered []string, presented string) (Target, error) {
 		return Target{}, Errorf(InvalidRequest, "redirect_uri is required: this client registered %d", len(registered))
 	}
 	if err := checkURI(presented); err != nil {
-		return Target{}, Errorf(InvalidRequest, "%s", AsError(err).Description)
+		return Target{}, Errorf(InvalidRequest, "%s; the request asks for %s, and the client registered %s",
+			AsError(err).Description, quoteURI(presented), quoteURIs(registered))
 	}
 	want, loopback := withoutLoopbackPort(presented)
 	for _, uri := range registered {
