@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -70,12 +69,8 @@ func (d *deployment) adminConfig() admin.Config {
 		},
 		CheckStore: d.checkStore,
 		Tenants:    func(context.Context) (any, error) { return d.servedTenants(), nil },
-		Accept: func(ctx context.Context, name string) (any, error) {
-			return struct {
-				Tenant string `json:"tenant"`
-			}{name}, d.acceptTenant(ctx, name)
-		},
-		Plugins: func(context.Context) (any, error) { return d.servedPlugins(), nil },
+		Accept:     d.accept,
+		Plugins:    func(context.Context) (any, error) { return d.servedPlugins(), nil },
 	}
 }
 
@@ -95,13 +90,14 @@ type listedTenant struct {
 	Backend  string `json:"backend,omitempty"`
 	Down     string `json:"down,omitempty"`     // why its address answers 503
 	Upstream string `json:"upstream,omitempty"` // identity of the app in use
-	Waiting  string `json:"waiting,omitempty"`  // what a change of upstream that waits would strand
+	// Waiting is a change of upstream that the operator has to decide on.
+	Waiting *waitingChange `json:"waiting,omitempty"`
 }
 
 // servedTenants lists the tenants that this server serves.
 func (d *deployment) servedTenants() []listedTenant {
 	all := []listedTenant{}
-	set := d.server.Tenants()
+	set, undecided := d.server.Tenants(), d.undecided()
 	for _, name := range set.Names() {
 		t := set.Get(name)
 		row := listedTenant{
@@ -109,8 +105,8 @@ func (d *deployment) servedTenants() []listedTenant {
 		}
 		row.Down = t.Down
 		row.Upstream = string(t.UpstreamIdentity())
-		if c, ok := d.waitingChanges()[name]; ok {
-			row.Waiting = fmt.Sprintf("a change to %s waits: %s grants are of %s; see sallyport tenant accept", c.To, c.Grants, c.From)
+		if c, ok := undecided[name]; ok {
+			row.Waiting = &c
 		}
 		if t.Backend != nil && t.Down == "" {
 			row.Backend = t.Backend.String()

@@ -177,10 +177,12 @@ func (r *reloader) reloadAccepting(ctx context.Context, asked bool, accepted str
 		return
 	}
 	if tenants, err = r.holdChanges(ctx, tenants, accepted); err != nil {
+		r.release(next.providers, r.providers)
 		r.refuse(err)
 		return
 	}
 	r.server.SetTenants(tenants)
+	r.keepHeld(&next)
 	r.release(r.providers, next.providers)
 	r.providers, r.down = next.providers, next.down
 	r.logDown()

@@ -13,6 +13,8 @@ import (
 	"github.com/sallyport/sallyport/core/admin"
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/store/bolt"
 )
 
@@ -27,7 +29,8 @@ func storeRestoreCommand(sys system) *cobra.Command {
 			"The store has to be empty, and there is no flag against that: a mixture of two\n" +
 			"states would bring revoked grants back. Move a bolt file away first; for Redis name\n" +
 			"another prefix (?prefix=) or database, or delete the keys. A restore that was\n" +
-			"interrupted begins again with an empty store.",
+			"interrupted begins again with an empty store. Records of a format that this release\n" +
+			"does not know are refused before anything is written.",
 		Example: "  sallyport store restore -c sallyport.yaml /var/backups/sallyport-2026-11-30.db",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -73,6 +76,9 @@ func (f adminFlags) restore(cmd *cobra.Command, file string) (done migrated, err
 		return done, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
+	if err := refuseNewer(ctx, source, r.keys); err != nil {
+		return done, err
+	}
 	m := migration{now: f.sys.faults.clock(), p: newProgress(f.sys.err, f.sys.faults.clock())}
 	done, err = m.run(ctx, source, r.store)
 	m.p.end()
@@ -86,6 +92,17 @@ func (f adminFlags) restore(cmd *cobra.Command, file string) (done migrated, err
 	}
 	r.audit.Record(ctx, audit.Event{Action: audit.Restored, Operator: admin.Actor{UID: os.Getuid()}.String()})
 	return done, r.sayUnreadable(ctx, f.sys)
+}
+
+// refuseNewer refuses a backup with records of a newer release, which this one
+// could neither read nor change.
+func refuseNewer(ctx context.Context, source store.Exporter, keys *seal.Keyring) error {
+	err := source.Export(ctx, func(r store.Record) error { return store.CheckFormat(keys, r) })
+	if newer, ok := errors.AsType[*store.NewerError](err); ok {
+		return fmt.Errorf("nothing is restored: the backup has a %s record of format %d, and sallyport %s knows formats up to %d; run the restore and the server with the release that made the backup, or a newer one",
+			newer.Kind, newer.Format, version(), newer.Known)
+	}
+	return err
 }
 
 // sayUnreadable says of which tenants the restored grants need a key that the

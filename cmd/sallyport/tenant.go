@@ -15,7 +15,7 @@ import (
 
 func tenantCommand(sys system) *cobra.Command {
 	cmd := &cobra.Command{Use: "tenant", Short: "Tenants of a configuration", Args: cobra.NoArgs, RunE: showHelp}
-	cmd.AddCommand(tenantListCommand(sys))
+	cmd.AddCommand(tenantListCommand(sys), tenantAcceptCommand(sys))
 	return cmd
 }
 
@@ -24,7 +24,8 @@ func tenantListCommand(sys system) *cobra.Command {
 		Use:   "list -c FILE",
 		Short: "List the tenants and the URL that users paste into a client",
 		Long: "List asks the running server, at the socket that --socket, SALLYPORT_ADMIN_SOCKET or\n" +
-			"server/admin_socket of the configuration names, what it serves. If no server\n" +
+			"server/admin_socket of the configuration names, what it serves, which tenants are\n" +
+			"down and why, and which changes of upstream wait for tenant accept. If no server\n" +
 			"answers, it reads the configuration and nothing else: neither store nor plugins\n" +
 			"have to be there. See check for whether the tenants would be served.",
 		Example: "  sallyport tenant list -c sallyport.yaml\n" +
@@ -65,6 +66,9 @@ func tenantListCommand(sys system) *cobra.Command {
 		for _, r := range all {
 			if r.Down != "" {
 				fmt.Fprintf(cmd.OutOrStdout(), "down: %s: %s\n", r.Tenant, r.Down)
+			}
+			if r.Waiting != nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "waiting: %s: %s\n", r.Tenant, r.Waiting)
 			}
 		}
 		return nil

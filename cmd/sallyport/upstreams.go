@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,18 +25,46 @@ const undoTime = 15 * time.Minute
 // waitingChange is a tenant whose configuration would lead to another upstream
 // than its users' grants. It waits for the operator.
 type waitingChange struct {
-	Tenant string            `json:"tenant"`
-	From   upstream.Identity `json:"from"`
-	To     upstream.Identity `json:"to"`
-	Grants string            `json:"grants"` // "12" or "at least 12"
+	Tenant   string            `json:"tenant"`
+	From     upstream.Identity `json:"from"`
+	FromName string            `json:"from_name,omitempty"` // as the provider calls it
+	To       upstream.Identity `json:"to"`
+	ToName   string            `json:"to_name,omitempty"`
+	Grants   string            `json:"grants"` // of From: "12" or "at least 12"
+	// Until is set for a change that a restart applied already: until then calls
+	// with grants of From get 503.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// stranded is how many grants the change strands, with the noun.
+func (c waitingChange) stranded() string {
+	if c.Grants == "1" {
+		return "1 grant"
+	}
+	return c.Grants + " grants"
+}
+
+func (c waitingChange) from() string { return strings.TrimSpace(c.FromName + " " + string(c.From)) }
+
+func (c waitingChange) to() string { return strings.TrimSpace(c.ToName + " " + string(c.To)) }
+
+// String is for the operator.
+func (c waitingChange) String() string {
+	did := "waits"
+	if !c.Until.IsZero() {
+		did = "was made by a restart, and calls with the old grants get 503 until " + c.Until.UTC().Format(time.TimeOnly) + " UTC"
+	}
+	return fmt.Sprintf("a change of upstream from %s to %s %s; it strands %s: %s",
+		c.from(), c.to(), did, c.stranded(), core.UpstreamRemedies(c.Tenant, c.From))
 }
 
 // changes is what waits, and the way in for an operator's decision.
 type changes struct {
 	decide chan decision
 
-	mu      sync.Mutex
-	waiting map[string]waitingChange
+	mu        sync.Mutex
+	waiting   map[string]waitingChange
+	restarted map[string]waitingChange // made by the start, while they can be undone
 }
 
 // decision is the operator's acceptance of one tenant's change.
@@ -45,7 +74,7 @@ type decision struct {
 }
 
 func newChanges() *changes {
-	return &changes{decide: make(chan decision), waiting: map[string]waitingChange{}}
+	return &changes{decide: make(chan decision), waiting: map[string]waitingChange{}, restarted: map[string]waitingChange{}}
 }
 
 // waitingChanges returns the changes that wait, by tenant.
@@ -53,6 +82,21 @@ func (d *deployment) waitingChanges() map[string]waitingChange {
 	d.changes.mu.Lock()
 	defer d.changes.mu.Unlock()
 	return maps.Clone(d.changes.waiting)
+}
+
+// undecided returns the changes that the operator can decide on, by tenant: those
+// that wait, and those of a restart while they are expected to be undone.
+func (d *deployment) undecided() map[string]waitingChange {
+	all := d.waitingChanges()
+	d.changes.mu.Lock()
+	defer d.changes.mu.Unlock()
+	for name, c := range d.changes.restarted {
+		t := d.server.Tenants().Get(name)
+		if _, waits := all[name]; !waits && t != nil && t.UpstreamIdentity() == c.To && d.server.Grants().Waits(t) {
+			all[name] = c
+		}
+	}
+	return all
 }
 
 // acceptTenant applies the change of upstream that waits for a tenant, or ends
@@ -120,6 +164,11 @@ func (d *deployment) enterUpstream(ctx context.Context, t *tenant.Tenant, accept
 	}
 	stranded, err := grants.CountStranded(ctx, t)
 	if err != nil || stranded.Count > 0 {
+		d.changes.mu.Lock()
+		d.changes.restarted[t.Name] = waitingChange{
+			Tenant: t.Name, From: stranded.Owner, To: t.UpstreamIdentity(), ToName: nameOfUpstream(t), Grants: countOf(stranded), Until: t.Upstream.WaitUntil,
+		}
+		d.changes.mu.Unlock()
 		d.log.Error("the settings of this tenant lead to another upstream than the logins of its users; their calls get 503 until "+
 			t.Upstream.WaitUntil.UTC().Format(time.TimeOnly)+" UTC and 401 after that, and nothing is lost if this is undone",
 			"tenant", t.Name, "grants", countOf(stranded), "upstream", upstreamName(t), "before", stranded.Owner, "remedies", core.UpstreamRemedies(t.Name, stranded.Owner))
@@ -140,6 +189,9 @@ func (r *reloader) holdChanges(ctx context.Context, next *tenant.Set, accepted s
 		}
 		t.Upstream.Periods, t.Upstream.WaitUntil = old.Upstream.Periods, old.Upstream.WaitUntil
 		from := old.UpstreamIdentity()
+		if t.Down != "" { // its provider cannot say which upstream it is, so it is what it was
+			t.Upstream.Identity = from
+		}
 		if from == t.UpstreamIdentity() || slices.Contains(t.SameUpstreams(), from) || name == accepted {
 			all = append(all, t)
 			continue
@@ -149,7 +201,9 @@ func (r *reloader) holdChanges(ctx context.Context, next *tenant.Set, accepted s
 			all = append(all, t)
 			continue
 		}
-		waiting[name] = waitingChange{Tenant: name, From: from, To: t.UpstreamIdentity(), Grants: countOf(stranded)}
+		waiting[name] = waitingChange{
+			Tenant: name, From: from, FromName: nameOfUpstream(old), To: t.UpstreamIdentity(), ToName: nameOfUpstream(t), Grants: countOf(stranded),
+		}
 		r.log.Error("this tenant's new configuration leads to another upstream, and its users have grants of the one before: the tenant stays as it is until the operator decides",
 			"tenant", name, "grants", countOf(stranded), "from", upstreamName(old), "to", upstreamName(t), "remedies", core.UpstreamRemedies(name, from))
 		all = append(all, old)
@@ -184,7 +238,7 @@ func (r *reloader) accept(ctx context.Context, name string) error {
 	}
 	if _, waits := r.waitingChanges()[name]; waits {
 		r.reloadAccepting(ctx, true, name)
-		if _, waits := r.waitingChanges()[name]; waits || r.failed {
+		if _, waits := r.waitingChanges()[name]; waits {
 			return &admin.RequestError{Text: "the configuration cannot be loaded as it is now; the server's log says why"}
 		}
 		return nil
@@ -220,6 +274,26 @@ func countOf(s grant.Stranded) string {
 
 // upstreamName names a tenant's upstream for the operator.
 func upstreamName(t *tenant.Tenant) string {
+	return nameOfUpstream(t) + " " + string(t.UpstreamIdentity())
+}
+
+// nameOfUpstream is what the provider calls its upstream.
+func nameOfUpstream(t *tenant.Tenant) string {
 	d := t.Provider.Describe()
-	return cmp.Or(d.Upstream, d.Name) + " " + string(t.UpstreamIdentity())
+	return cmp.Or(d.Upstream, d.Name)
+}
+
+// keepHeld keeps in force the providers of the tenants that stay as they are, in
+// place of those that a reload made for them.
+func (r *reloader) keepHeld(next *deployment) {
+	for name := range r.waitingChanges() {
+		r.release(map[string]upstream.Provider{name: next.providers[name]}, nil)
+		delete(next.providers, name)
+		if p, ok := r.providers[name]; ok {
+			next.providers[name] = p
+		}
+		if why := r.down[name]; why != nil {
+			next.down[name] = why
+		}
+	}
 }

@@ -138,7 +138,7 @@ func TestChangeOfUpstreamWaitsAtReload(t *testing.T) {
 			t.Errorf("the log does not name %q:\n%s", want, log)
 		}
 	}
-	if row := r.servedTenants()[0]; !strings.Contains(row.Waiting, "2 grants") {
+	if row := r.servedTenants()[0]; row.Waiting == nil || !strings.Contains(row.Waiting.String(), "2 grants") {
 		t.Errorf("tenant list says %+v", row)
 	}
 	r.reloaded(t, musicAt(t, "https://b.example", "https://a.example"), "") // the same under another address
@@ -197,5 +197,70 @@ func TestAcceptEndsTheTimeForUndoing(t *testing.T) {
 	r, _ = started(t, driver, keys, clock, musicAt(t, "https://b.example"))
 	if a := r.verify(t.Context(), ada); a != string(grant.OtherUpstream) {
 		t.Errorf("after accept and a restart: %s", a)
+	}
+}
+
+// A tenant whose provider is missing cannot say which upstream it has: its grants
+// are not stranded, and no change waits.
+func TestDownTenantIsOfTheUpstreamItWas(t *testing.T) {
+	t.Parallel()
+	driver, keys, clock := newUpstreamsTest(t)
+	down := func() *tenant.Set {
+		set := musicAt(t, "https://a.example")
+		music := set.Get("music")
+		music.Provider, music.Down = downProvider{"fake"}, "no such plugin"
+		return set
+	}
+	r, _ := started(t, driver, keys, clock, musicAt(t, "https://a.example"))
+	ada := r.loginAs(t, "ada")
+	r, log := started(t, driver, keys, clock, down())
+	r.reloaded(t, down(), "")
+	if rows := r.servedTenants(); rows[0].Waiting != nil || rows[0].Down != "no such plugin" {
+		t.Errorf("tenant list says %+v\n%s", rows[0], log)
+	}
+	r.reloaded(t, musicAt(t, "https://a.example"), "")
+	if a := r.verify(t.Context(), ada); a != "ok" {
+		t.Errorf("once the plugin is there: %s", a)
+	}
+}
+
+// tenant list shows a change that a restart made, until the operator accepts it.
+func TestChangeByARestartIsListed(t *testing.T) {
+	t.Parallel()
+	driver, keys, clock := newUpstreamsTest(t)
+	r, _ := started(t, driver, keys, clock, musicAt(t, "https://a.example"))
+	r.loginAs(t, "ada")
+	*clock = clock.Add(time.Hour)
+	r, _ = started(t, driver, keys, clock, musicAt(t, "https://b.example"))
+	c := r.servedTenants()[0].Waiting
+	if c == nil || c.From != upstream.NewIdentity("fake", "c", "https://a.example") || c.Grants != "1" || !strings.Contains(c.String(), "until 09:15:00 UTC") {
+		t.Fatalf("tenant list says %v", c)
+	}
+	if err := r.accept(t.Context(), "music"); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.servedTenants()[0].Waiting; c != nil {
+		t.Errorf("after accept: %v", c)
+	}
+}
+
+func TestRestoreRefusesRecordsOfANewerRelease(t *testing.T) {
+	t.Parallel()
+	_, keys, _ := newUpstreamsTest(t)
+	backup := openBolt(t)
+	put := func(id, plain string) {
+		sealed := keys.Seal(seal.Purpose{Use: "grant", Tenant: "music", Record: id}, []byte(plain))
+		if err := backup.Swap(t.Context(), "grant/music/"+id, nil, sealed, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("1", `{"format":1}`)
+	if err := refuseNewer(t.Context(), backup, keys); err != nil {
+		t.Fatal(err)
+	}
+	put("2", `{"format":7}`)
+	err := refuseNewer(t.Context(), backup, keys)
+	if err == nil || !strings.Contains(err.Error(), "nothing is restored: the backup has a grant record of format 7, and sallyport "+version()+" knows formats up to 1") {
+		t.Errorf("a newer record: %v", err)
 	}
 }

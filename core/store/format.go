@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/seal"
 )
 
 // Formats. Every record has a member "format" at its beginning. A record
@@ -57,15 +59,37 @@ func withFormat(plain []byte, format int) ([]byte, error) {
 	return append(out, rest...), nil
 }
 
+// CheckFormat returns a *NewerError for a record that a newer release wrote, in a
+// format that this one does not know. A record that the keys do not open is not
+// judged.
+func CheckFormat(ring *seal.Keyring, r Record) error {
+	names := strings.Split(r.Key, "/")
+	at := seal.Purpose{Use: names[0], Record: names[len(names)-1]}
+	switch len(names) {
+	case 2:
+	case 3:
+		at.Tenant = names[1]
+	default:
+		return nil
+	}
+	plain, err := ring.Open(at, r.Value)
+	if err != nil {
+		return nil //nolint:nilerr // what cannot be read is not judged
+	}
+	return checkFormat(at.Use, plain, firstFormat)
+}
+
 // checkFormat returns a *NewerError for a record that this release does not
 // know.
-func (c *Collection[T]) checkFormat(plain []byte) error {
+func (c *Collection[T]) checkFormat(plain []byte) error { return checkFormat(c.kind, plain, c.format) }
+
+func checkFormat(kind string, plain []byte, known int) error {
 	var head struct {
 		Format int `json:"format"`
 	}
 	// Decode reads the object and not what may follow it.
-	if err := json.NewDecoder(bytes.NewReader(plain)).Decode(&head); err != nil || head.Format <= c.format {
+	if err := json.NewDecoder(bytes.NewReader(plain)).Decode(&head); err != nil || head.Format <= known {
 		return nil //nolint:nilerr // decoding the record itself will say so
 	}
-	return &NewerError{Kind: c.kind, Format: head.Format, Known: c.format}
+	return &NewerError{Kind: kind, Format: head.Format, Known: known}
 }

@@ -118,3 +118,31 @@ func TestDeleteLeavesWhatANewerReleaseWroteMeanwhile(t *testing.T) {
 		t.Errorf("the newer record is gone: %v", err)
 	}
 }
+
+func TestCheckFormatOfARecord(t *testing.T) {
+	t.Parallel()
+	ring := newRing(t)
+	tenantless := seal.Purpose{Use: "jti", Record: "1"}
+	of := seal.Purpose{Use: "grant", Tenant: "octo", Record: "1"}
+	for name, tc := range map[string]struct {
+		key   string
+		value []byte
+		want  int // format that is refused; 0: none
+	}{
+		"own format":    {"grant/octo/1", ring.Seal(of, []byte(`{"format":1}`)), 0},
+		"no format":     {"grant/octo/1", ring.Seal(of, []byte(`{"name":"ada"}`)), 0},
+		"newer":         {"grant/octo/1", ring.Seal(of, []byte(`{"format":2}`+"\x00binary")), 2},
+		"newer, global": {"jti/1", ring.Seal(tenantless, []byte(`{"format":3}`)), 3},
+		"other keys":    {"grant/octo/1", newRing(t).Seal(of, []byte(`{"format":2}`)), 0},
+		"other key":     {"replicas", []byte(`{"format":2}`), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := store.CheckFormat(ring, store.Record{Key: tc.key, Value: tc.value})
+			newer, refused := errors.AsType[*store.NewerError](err)
+			if refused != (tc.want > 0) || refused && newer.Format != tc.want || !refused && err != nil {
+				t.Errorf("%v, want format %d refused", err, tc.want)
+			}
+		})
+	}
+}
