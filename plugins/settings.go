@@ -38,12 +38,18 @@ func parseSchema(text []byte) (s *schema, err error) {
 			s, err = nil, errors.New("settings is not a usable JSON Schema")
 		}
 	}()
+	if len(text) > maxSchema {
+		return nil, fmt.Errorf("settings is longer than %d bytes; shorten it", maxSchema)
+	}
 	s = &schema{text: map[string]any{}}
 	if len(text) > 0 && string(text) != "null" {
 		decoded, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 		object, ok := decoded.(map[string]any)
 		if err != nil || !ok {
 			return nil, errors.New("settings is not a JSON Schema")
+		}
+		if err := checkSchemaCost(object); err != nil {
+			return nil, err
 		}
 		s.text = object
 	}
