@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"io"
 	"runtime"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type Conversation struct {
 	settings tree.Value
 	client   Client
 	answers  []*Response
+	seed     string    // 32 bytes in hexadecimal
+	random   io.Reader // nil before the first call of Random
 
 	owner   string // the one goroutine that may call Do and Wait
 	next    int    // the first answer not yet handed out

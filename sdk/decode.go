@@ -21,6 +21,7 @@ type input struct {
 	client   Client
 	input    tree.Value
 	answers  []*Response
+	seed     string
 }
 
 // decodeInput reads a document. Bodies are views of it.
@@ -42,6 +43,7 @@ func decodeInput(doc []byte) (*input, error) {
 		settings: head.Get("settings"),
 		client:   Client{ID: head.Pointer("/client/id").Str(), RedirectURI: head.Pointer("/client/redirect_uri").Str()},
 		input:    head.Get("input"),
+		seed:     head.Get("seed").Str(),
 	}
 	in.now, _ = head.Get("now").Int()
 	in.answers, err = decodeSteps(head.Get("steps"), doc[4+size:])

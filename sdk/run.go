@@ -20,6 +20,7 @@ func Run(p Provider, input []byte) []byte {
 		settings: in.settings,
 		client:   in.client,
 		answers:  in.answers,
+		seed:     in.seed,
 	}
 	return c.run(func() (tree.Value, error) { return dispatch(p, c, in) }).encode()
 }
