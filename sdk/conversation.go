@@ -79,7 +79,7 @@ func (c *Conversation) Wait(d time.Duration) error {
 
 func (c *Conversation) step(m move) (*Response, error) {
 	if goroutine() != c.owner {
-		return nil, Bug("", "sdk: Do or Wait called outside the goroutine of the operation")
+		return nil, Bug("", "sdk: Do or Wait called outside the goroutine of the operation; call them where the operation was called, one after the other")
 	}
 	if c.next < len(c.answers) {
 		c.next++

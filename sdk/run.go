@@ -26,6 +26,9 @@ func Run(p Provider, input []byte) []byte {
 }
 
 func dispatch(p Provider, c *Conversation, in *input) (tree.Value, error) {
+	if err := usable(p); err != nil {
+		return tree.Value{}, err
+	}
 	switch in.op {
 	case abi.OpDescribe:
 		return describe(p)

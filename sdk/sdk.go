@@ -128,10 +128,25 @@ func (in ExchangeInput) CodeForm() Form {
 var registered Provider
 
 // Register makes p the provider of this module. It is called once, from an
-// init function; a second call panics.
+// init function. After a second call every operation answers with an error that
+// says so: a panic in init would reach the author as an unreachable instruction.
 func Register(p Provider) {
 	if registered != nil {
-		panic("sdk: Register called twice")
+		p = registeredTwice{p}
 	}
 	registered = p
+}
+
+// registeredTwice marks the provider of a module that called Register twice.
+type registeredTwice struct{ Provider }
+
+// usable reports what keeps a module from having one provider.
+func usable(p Provider) error {
+	if _, twice := p.(registeredTwice); twice {
+		return Fail(abi.KindBug, "the module calls sdk.Register more than once; call it once, from one init function, and build a module for each provider")
+	}
+	if p == nil {
+		return Fail(abi.KindBug, "the module registers no provider; add: func init() { sdk.Register(provider{}) }")
+	}
+	return nil
 }

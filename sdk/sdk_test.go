@@ -147,7 +147,7 @@ func TestProviderFaults(t *testing.T) {
 				failed <- err
 			}()
 			return nil, <-failed
-		}, abi.KindBug, "sdk: Do or Wait called outside the goroutine of the operation"},
+		}, abi.KindBug, "sdk: Do or Wait called outside the goroutine of the operation; call them where the operation was called, one after the other"},
 		{"plain error", func(*sdk.Conversation, sdk.ExchangeInput) (*sdk.Credential, error) {
 			return nil, errors.New("oops")
 		}, abi.KindBug, "oops"},

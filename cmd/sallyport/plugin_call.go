@@ -18,6 +18,7 @@ import (
 	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/plugins"
 	"github.com/sallyport/sallyport/sdk/abi"
+	"github.com/sallyport/sallyport/sdk/rules"
 )
 
 // callOptions are the flags of plugin call.
@@ -174,8 +175,17 @@ func (t *transcript) print(w io.Writer) {
 		fmt.Fprintf(w, "error %s\n", t.Error.Kind)
 	case t.Result != nil:
 		fmt.Fprintf(w, "result\n%s\n", indented(t.Result))
+		t.warn(w)
 	}
 	fmt.Fprintf(w, "%s %s  %s  %d steps  %s fuel  hosts: %s\n", t.Plugin, t.Version, t.Op, t.Steps, grouped(t.Fuel), strings.Join(t.Hosts, " "))
+}
+
+// warn says what a host accepts and an author should change.
+func (t *transcript) warn(w io.Writer) {
+	var c abi.Credential
+	if json.Unmarshal(t.Result, &c) == nil && c.Account != nil && rules.LooksLikeEmail(c.Account.ID) {
+		fmt.Fprintln(w, "warning: the account id has the form of an e-mail address, which can change hands; use the upstream's own identifier of the user")
+	}
 }
 
 func (r shownRun) print(w io.Writer) {

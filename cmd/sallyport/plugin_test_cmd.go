@@ -193,6 +193,11 @@ func said(log []string) string {
 	if len(log) == 0 {
 		return ""
 	}
+	for _, line := range log {
+		if strings.Contains(line, "out of memory") { // the Go runtime adds a trace of all goroutines
+			return "; it asked for more memory than a plugin may have; keep less of the answers, or read them in parts"
+		}
+	}
 	return "; it printed:\n" + strings.Join(log, "\n")
 }
 
