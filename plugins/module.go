@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tetratelabs/wazero/api"
 
@@ -141,6 +142,9 @@ func describe(ctx context.Context, cfg Config, wasm []byte) (abi.Manifest, []byt
 	}
 	defer func() { _ = m.destroy(ctx) }()
 	text, err := m.describe(ctx)
+	if err == nil {
+		err = m.steady(ctx, text)
+	}
 	if err != nil {
 		return abi.Manifest{}, nil, err
 	}
@@ -157,6 +161,21 @@ func (m *Module) describe(ctx context.Context) (json.RawMessage, error) {
 	return json.RawMessage(result), nil
 }
 
+// steady describes m again at another time and with another seed: a manifest
+// that differs would not match its section whenever it is built. m must not be
+// in use.
+func (m *Module) steady(ctx context.Context, described []byte) error {
+	now := m.cfg.Now
+	defer func() { m.cfg.Now = now }()
+	later := 400*24*time.Hour + time.Hour + time.Minute + time.Second + time.Millisecond
+	m.cfg.Now = func() time.Time { return now().Add(later) }
+	again, err := m.describe(ctx)
+	if err == nil && !sameJSON(described, again) {
+		err = errors.New("describe does not answer the same every time; keep the time and random values out of Manifest")
+	}
+	return err
+}
+
 // confirm runs describe and compares it with the manifest section: the rights
 // were read from the section, so the code must not claim others.
 func (m *Module) confirm(ctx context.Context, wasm []byte) error {
@@ -169,6 +188,9 @@ func (m *Module) confirm(ctx context.Context, wasm []byte) error {
 		return err
 	}
 	if !sameJSON(section, described) {
+		if err := m.steady(ctx, described); err != nil {
+			return err
+		}
 		return errors.New("its manifest section is not what describe returns; build it again with: sallyport plugin build")
 	}
 	return nil
