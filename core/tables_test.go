@@ -172,11 +172,32 @@ func flaws() []string {
 	}
 }
 
+// ownFaults are the ids of the faults that were found in the first release
+// candidate: of trust, of users and operators, and of provider authors.
+func ownFaults() (ids []string) {
+	for _, kind := range []struct {
+		letter string
+		count  int
+	}{{"S", 23}, {"U", 33}, {"P", 14}} {
+		for n := range kind.count {
+			ids = append(ids, kind.letter+strconv.Itoa(n+1))
+		}
+	}
+	return ids
+}
+
+// open reports whether a row says in its last cell that it is open, and why.
+// Only our own faults may be.
+func (r row) open() bool {
+	why, open := strings.CutPrefix(r.last(), "open: ")
+	return open && why != "" && slices.Contains(ownFaults(), r.cells[0])
+}
+
 func TestEveryFlawIsHeldOff(t *testing.T) {
 	t.Parallel()
 	find := &proof{files: map[string]*ast.File{}}
 	missed := map[string]bool{}
-	for _, id := range flaws() {
+	for _, id := range append(flaws(), ownFaults()...) {
 		missed[id] = true
 	}
 	for _, r := range rowsOf(t, "FLAWS.md") {
@@ -192,7 +213,10 @@ func TestEveryFlawIsHeldOff(t *testing.T) {
 			}
 		}
 		if !known {
-			t.Errorf("%s: %s stands twice, or is none of flaws()", r.where, r.cells[0])
+			t.Errorf("%s: %s stands twice, or is not an id of flaws() or ownFaults()", r.where, r.cells[0])
+		}
+		if r.open() {
+			continue
 		}
 		for _, fault := range find.missing(r) {
 			t.Errorf("%s: %s: %s", r.where, r.cells[0], fault)
@@ -223,6 +247,11 @@ func TestWhatIsNoProof(t *testing.T) {
 		got := strings.Join(find.missing(row{cells: []string{tests}}), "; ")
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%q: %q, want %q", tests, got, want)
+		}
+	}
+	for id, tests := range map[string]string{"S1": "open:", "S2": "open", "CVE-2025-4143": "open: later"} {
+		if (row{cells: []string{id, tests}}).open() {
+			t.Errorf("%s: %q counts as a reason to be open", id, tests)
 		}
 	}
 }
