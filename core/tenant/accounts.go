@@ -56,7 +56,7 @@ func (p Accounts) Check(d upstream.Description) error {
 			return fmt.Errorf("accounts/unverified_email_from: %s is not the issuer of this tenant's accounts, which is %s; write that, or take the entry out", issuer, d.Issuer)
 		case d.ManyOrganizations:
 			return fmt.Errorf("accounts/unverified_email_from: %s serves many organizations, so an address that it has not verified can be anybody's; "+
-				"for Microsoft Entra name your own tenant, for Google set hd in authorize_params, or list accounts by ids or organizations", issuer)
+				"name the issuer of your own organization, or one that the provider's settings hold to your organization, or list accounts by ids or organizations", issuer)
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ package main
 import (
 	"strings"
 
+	"github.com/sallyport/sallyport/providers/oidc/issuers"
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/oauth2"
 )
@@ -102,7 +103,7 @@ func (s *settled) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
 	rules := cfg.RefreshRules()
 	rules.None = cfg.RefreshPolicy == oauth2.RefreshNone
 	result := &sdk.CheckResult{Hosts: hosts(nil, cfg), Refresh: &rules, Identity: cfg.UpstreamName(), Issuer: cfg.Issuer}
-	result.ManyOrganizations = cfg.Issuer != "" && oauth2.ManyOrganizations(cfg.Issuer)
+	result.ManyOrganizations = cfg.Issuer != "" && issuers.ManyOrganizations(cfg.Issuer)
 	if !cfg.PKCE {
 		result.PKCE = &cfg.PKCE
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport/sallyport/providers/oidc/issuers"
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/oauth2"
 	"github.com/sallyport/sallyport/sdk/tree"
@@ -17,7 +18,7 @@ func apply(c *sdk.Conversation, cfg *oauth2.Config) error {
 			*s.field = v.Str()
 		}
 	}
-	if oauth2.Entra(hostOf(cfg.TokenURL)) {
+	if issuers.Entra(hostOf(cfg.TokenURL)) {
 		cfg.RefreshScope, cfg.RefreshAsked = true, true
 	}
 	for _, s := range flags(cfg) {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"github.com/sallyport/sallyport/providers/oidc/issuers"
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/oauth2"
 )
@@ -75,7 +76,7 @@ func configure(c *sdk.Conversation, cfg *oauth2.Config, maxAge int) error {
 		TokenParams:     s.tokenParams,
 		RefreshParams:   s.refreshParams,
 		RefreshScope:    s.refreshScope,
-		RefreshAsked:    oauth2.Entra(hostOf(s.issuer)),
+		RefreshAsked:    issuers.Entra(hostOf(s.issuer)),
 		Failure:         oauth2.Failure{Kinds: s.errorKinds},
 		Claims:          s.claims,
 		RefreshPolicy:   s.refreshPolicy,
@@ -151,7 +152,7 @@ func (p *oidc) Describe(c *sdk.Conversation) (*sdk.CheckResult, error) {
 	rules := table.RefreshRules()
 	rules.None = table.RefreshPolicy == oauth2.RefreshNone
 	result := &sdk.CheckResult{Hosts: s.hosts, Refresh: &rules, Identity: s.issuer, Issuer: s.issuer}
-	result.ManyOrganizations = oauth2.ManyOrganizations(s.issuer) && len(s.claims) == 0
+	result.ManyOrganizations = issuers.ManyOrganizations(s.issuer) && len(s.claims) == 0
 	if !s.pkce {
 		result.PKCE = &s.pkce
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sallyport/sallyport/providers/oidc/issuers"
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/oauth2"
 )
@@ -140,7 +141,7 @@ func settle(c *sdk.Conversation) (settled, error) {
 	if v := c.Setting("pkce"); v.Exists() {
 		s.pkce = v.Bool()
 	}
-	s.refreshScope = oauth2.Entra(hostOf(s.issuer))
+	s.refreshScope = issuers.Entra(hostOf(s.issuer))
 	if v := c.Setting("refresh_scope"); v.Exists() {
 		s.refreshScope = v.Bool()
 	}

@@ -1,4 +1,7 @@
-package oauth2
+// Package issuers knows public issuers by name: what the providers oidc and oauth2
+// have to know of them whatever preset is set. It owns the names; it leaves what
+// follows from them to the providers.
+package issuers
 
 import "strings"
 

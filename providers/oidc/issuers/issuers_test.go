@@ -1,9 +1,7 @@
-package oauth2_test
+package issuers
 
 import (
 	"testing"
-
-	"github.com/sallyport/sallyport/sdk/oauth2"
 )
 
 func TestIssuersOfManyOrganizations(t *testing.T) {
@@ -32,7 +30,7 @@ func TestIssuersOfManyOrganizations(t *testing.T) {
 		"https://corp.okta.com":                                                       false,
 		"":                                                                            false,
 	} {
-		if got := oauth2.ManyOrganizations(issuer); got != want {
+		if got := ManyOrganizations(issuer); got != want {
 			t.Errorf("%s: %v", issuer, got)
 		}
 	}
