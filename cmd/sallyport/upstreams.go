@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/admin"
 	"github.com/sallyport/sallyport/core/grant"
+	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
 )
@@ -149,6 +150,10 @@ func (d *deployment) enterUpstream(ctx context.Context, t *tenant.Tenant, accept
 			t.Upstream.Identity = t.Upstream.Periods[len(t.Upstream.Periods)-1].Identity
 		}
 		return err
+	}
+	if _, err := grants.Periods(ctx, t.Name); errors.Is(err, store.ErrUnreadable) {
+		d.log.Warn("the record of the upstreams that this tenant had was sealed with a key that is gone; logins that name no upstream count as of the present one",
+			"tenant", t.Name)
 	}
 	if t.Upstream.Periods, err = grants.EnterPeriod(ctx, t, accepted); err != nil {
 		return fmt.Errorf("tenants/%s: its upstream identity cannot be stored: %w", t.Name, err)

@@ -34,10 +34,20 @@ const (
 // that the operator decided on the change.
 func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool) ([]tenant.Period, error) {
 	own, same := t.UpstreamIdentity(), t.SameUpstreams()
-	if known, err := s.Periods(ctx, t.Name); err != nil {
+	old := false // sealed with another key than the newest
+	switch known, err := s.periods.Anew(ctx, t.Name, periodsID); {
+	case errors.Is(err, store.ErrUnreadable): // its key is gone
+		if err := s.periods.Delete(ctx, t.Name, periodsID); err != nil {
+			return nil, err
+		}
+	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return nil, err
-	} else if n := len(known); n > 0 && known[n-1].Identity == own && (known[n-1].Accepted || !accepted) {
-		return known, nil // as at most starts: nothing is written
+	case err == nil:
+		old = s.periods.Old(known)
+		all := known.Value.Periods
+		if n := len(all); !old && n > 0 && all[n-1].Identity == own && (all[n-1].Accepted || !accepted) {
+			return all, nil // as at most starts: nothing is written
+		}
 	}
 	rec, err := s.periods.Upsert(ctx, t.Name, periodsID, func(p *upstreamPeriods) (time.Duration, error) {
 		n := len(p.Periods)
@@ -46,8 +56,11 @@ func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool
 			p.Periods = []tenant.Period{{Identity: own, Accepted: true}}
 			return accountLife, nil
 		case p.Periods[n-1].Identity == own:
-			if !accepted || p.Periods[n-1].Accepted {
+			if !old && (!accepted || p.Periods[n-1].Accepted) {
 				return 0, store.Keep
+			}
+			if !accepted {
+				return accountLife, nil // sealed anew
 			}
 			p.Periods[n-1].Accepted = true
 			return accountLife, nil

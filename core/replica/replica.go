@@ -57,7 +57,7 @@ type Watch struct {
 
 func (w *Watch) now() time.Time {
 	if w.Now == nil {
-		return time.Now()
+		w.Now = time.Now
 	}
 	return w.Now()
 }

@@ -76,6 +76,10 @@ func (c *Collection[T]) Read(ctx context.Context, tenant, id string) (v *Version
 	}
 }
 
+// Old reports whether a version was sealed with another key than the newest.
+// What is seldom written has to be written again before that key goes.
+func (c *Collection[T]) Old(v *Version[T]) bool { return !c.ring.Newest(v.sealed) }
+
 // Anew is Read of what the driver has now.
 func (c *Collection[T]) Anew(ctx context.Context, tenant, id string) (*Version[T], error) {
 	at, err := c.place(tenant, id)
