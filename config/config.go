@@ -442,7 +442,7 @@ type Lifetimes struct {
 
 	// How long a refresh token just rotated is answered again instead of being
 	// taken for theft.
-	ReuseWindow time.Duration `koanf:"reuse_window" default:"2m" min:"1s" max:"10m"`
+	ReuseWindow time.Duration `koanf:"reuse_window" default:"30s" min:"1s" max:"10m"`
 }
 
 const tenantPlaceholder = "{tenant}"

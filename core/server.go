@@ -91,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 		&consent.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit, Log: s.oplog},
 		&connections.Endpoint{Sessions: sessions, Grants: s.grants, Pages: s.pages, Audit: cfg.Audit},
 		&callback.Endpoint{Clients: clients, Sessions: sessions, Grants: s.grants, Audit: cfg.Audit, Log: s.oplog},
-		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Now: cfg.Now},
+		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Log: cfg.Log, Now: cfg.Now},
 		&revoke.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit},
 		&introspect.Endpoint{Grants: s.grants, Audit: cfg.Audit},
 		s.gateway,
@@ -188,7 +188,7 @@ func (s *Server) handler(route tenant.Route) http.Handler {
 		t := tenant.FromContext(r.Context())
 		err := s.limits.allow(r, t, route.Cost)
 		if err == nil && route.Audience != tenant.MCPClients { // what they send may be a stream
-			r = r.WithContext(remote.NewContext(r.Context(), network(r.RemoteAddr)))
+			r = r.WithContext(remote.NewContext(r.Context(), address(r.RemoteAddr)))
 			err = receive(w, r)
 		}
 		if err == nil {

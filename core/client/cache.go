@@ -87,7 +87,7 @@ func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.
 	done := c.flight.DoChan(id, func() (any, error) {
 		c.try(id)
 		reserved := named || slices.Contains(t.Redirects.Hosts, u.Hostname()) || c.limits.isProven(id)
-		if !free && !c.limits.allow(t.Name, u.Host, remote.FromContext(ctx), reserved) {
+		if !free && !c.limits.allow(t.Name, u.Host, remote.Network(remote.FromContext(ctx)), reserved) {
 			return none, c.temporary(u, errors.New("rate limited"))
 		}
 		// One caller's hanging up must not fail the others.
@@ -149,7 +149,7 @@ func (c *cache[T]) permanent(u *url.URL, why string, cause error) error {
 func (c *cache[T]) temporary(u *url.URL, cause error) error {
 	return &oauth.Error{
 		Code: oauth.TemporarilyUnavailable, Status: http.StatusServiceUnavailable, RetryAfter: retryAfter, Cause: cause,
-		Description: fmt.Sprintf("the client's %s at %s cannot be fetched from the public internet right now; try again in a minute", c.what, u.Host),
+		Description: fmt.Sprintf("the client's %s at %s cannot be fetched right now, or is not on the public internet; try again in a minute", c.what, u.Host),
 	}
 }
 

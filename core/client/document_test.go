@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -392,7 +393,13 @@ func TestFailuresAreLimited(t *testing.T) {
 func TestMadeUpAddressesLockNobodyOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	from := func(sender string) context.Context { return remote.NewContext(t.Context(), sender) }
+	addresses := map[string]netip.Addr{}
+	from := func(sender string) context.Context {
+		if _, ok := addresses[sender]; !ok {
+			addresses[sender] = netip.AddrFrom4([4]byte{192, 0, 2, byte(len(addresses) + 1)})
+		}
+		return remote.NewContext(t.Context(), addresses[sender])
+	}
 	found := func(sender, id string) bool {
 		_, err := w.Find(from(sender), w.music, id)
 		return codeOf(err) != oauth.TemporarilyUnavailable

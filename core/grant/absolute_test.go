@@ -43,6 +43,7 @@ func TestNoRefreshMovesTheAbsoluteEnd(t *testing.T) {
 func TestAbsoluteLifetimeMadeShorterCountsForTheGrantsThereAre(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
+	h.t.Lifetimes.ReuseWindow = 2 * time.Minute
 	code := h.code(t)
 	tokens := h.login(t)
 	before, err := h.Refresh(t.Context(), h.t, tokens.Refresh, right())

@@ -65,6 +65,8 @@ type Record struct {
 
 	Generation uint32    `json:"gen"`               // of the refresh token that counts now
 	Rotated    time.Time `json:"rotated,omitzero"`  // when it became that
+	CodeProof  string    `json:"proof,omitempty"`   // of the used code's challenge, until codeProof after the login
+	Repeats    *Repeats  `json:"repeats,omitempty"` // of the refresh token before it
 	Lease      *Lease    `json:"lease,omitempty"`   // who is renewing the credential
 	Setback    *Setback  `json:"setback,omitempty"` // what came of renewals that failed
 	Renewed    time.Time `json:"renewed"`           // when the upstream issued the credential
@@ -117,6 +119,7 @@ const (
 	NotActive     Reason = "not_active"     // a token of a grant whose code was never redeemed
 	LoginRequired Reason = "needs_login"    // the upstream refuses to renew: only a new login mends it
 	CodeReuse     Reason = "code_reuse"     // the code was redeemed before: the grant is deleted
+	CodeUsed      Reason = "code_used"      // the same without proof that it was this client's: nothing ends
 	RefreshReuse  Reason = "refresh_reuse"  // an old refresh token came back: the grant is deleted
 	WrongClient   Reason = "wrong_client"   // issued to another client
 	WrongRedirect Reason = "wrong_redirect" // redeemed with another redirect URI

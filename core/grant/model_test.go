@@ -11,6 +11,9 @@ type model struct {
 	generation uint32
 	created    time.Time
 	rotated    time.Time
+	proven     bool // the proof of the used code is there
+	repeats    int  // of the refresh token before the current one
+	run        int  // generations in a row with repeats
 	expires    time.Time
 	stored     time.Time // until when a store keeps the record: an end that is not the grant's own
 	credential int       // how often it was renewed
@@ -64,14 +67,16 @@ func (w *world) redeems(client string, began time.Time) decision {
 		switch {
 		case client != clientID:
 			return "wrong_client", nil
-		case m.state == Active, m.state == NeedsLogin:
+		case m.state != Pending && (!m.proven || at.Sub(m.created) > 10*time.Minute):
+			return "code_used", nil
+		case m.state != Pending:
 			return "code_reuse", gone
 		case !began.Before(w.codeEnds):
 			return "expired", nil
 		case m.over(at):
 			return "gone", nil
 		}
-		m.state, m.generation = Active, 1
+		m.state, m.generation, m.proven = Active, 1, true
 		return "ok", m.extended(at)
 	})
 }
@@ -90,9 +95,20 @@ func refreshes(p pair, client string) decision {
 		case p.generation == m.generation:
 			m.generation++
 			m.rotated = at
+			m.proven = m.proven && at.Truncate(time.Second).Sub(m.created) <= 10*time.Minute
+			if m.repeats == 0 {
+				m.run = 0
+			}
+			m.repeats = 0
 			return "ok", m.extended(at)
 		case p.generation+1 == m.generation && at.Sub(m.rotated) <= reuseWindow:
-			return "ok", nil
+			if m.repeats++; m.repeats == 1 {
+				m.run++
+			}
+			if m.run > 5 {
+				return "refresh_reuse", gone
+			}
+			return "ok", &m
 		case p.generation < m.generation:
 			return "refresh_reuse", gone
 		}

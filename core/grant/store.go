@@ -89,6 +89,7 @@ type Presented struct {
 	Verifier    string   // code only
 	Resources   []string // RFC 8707, may be empty
 	Scopes      []string // refresh only, may be empty
+	Network     string   // refresh only: that of the request, see Repeats
 }
 
 // Tokens is what the token endpoint answers.
@@ -97,11 +98,15 @@ type Tokens struct {
 	Refresh   string
 	ExpiresIn time.Duration // of Access
 	Grant     *Live
+	// Repeated says how a refresh repeated one of before; nil: it did not.
+	Repeated *Repeats
 }
 
 // Redeem turns a code into tokens: pending → active, one winner. A code that
-// comes a second time ends the grant (RFC 9700 §2.1.1, OAuth 2.1 §4.1.3):
-// either the first or the second bearer stole it.
+// comes a second time from its client with the right verifier ends the grant
+// (RFC 9700 §2.1.1, OAuth 2.1 §4.1.3): either the first or the second bearer
+// stole it. Without the verifier, or later than codeProof, it ends nothing: codes
+// stay in logs and histories, and whoever finds one could log the user out.
 func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Presented) (*Tokens, error) {
 	tok, err := s.open(Code, t.Name, code)
 	if err != nil && ReasonOf(err) != Expired { // an expired code may still be a replayed one
@@ -118,6 +123,9 @@ func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Pre
 			return 0, err
 		}
 		if r.State != Pending {
+			if !s.provesReplay(r, p) {
+				return 0, refuse(CodeUsed)
+			}
 			replay = true
 			return 0, store.Delete
 		}
@@ -130,6 +138,7 @@ func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Pre
 		if err := r.checkCode(p); err != nil {
 			return 0, err
 		}
+		r.CodeProof = shortProof(r.Challenge)
 		r.State, r.Generation, r.Challenge = Active, 1, ""
 		s.reseal(t.Name, tok, r)
 		return s.extend(r, t), nil
@@ -153,8 +162,9 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 		return nil, err
 	}
 	reuse := false
+	var repeated *Repeats
 	rec, err := s.update(ctx, t, tok, func(r *Record) (time.Duration, error) {
-		reuse = false
+		reuse, repeated = false, nil
 		switch {
 		case r.ClientHash != HashClient(p.ClientID):
 			return 0, refuse(WrongClient)
@@ -176,12 +186,15 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 		}
 		switch {
 		case tok.generation == r.Generation:
-			r.Generation++
-			r.Rotated = s.stamp()
+			s.rotate(r, p.Network)
 			s.reseal(t.Name, tok, r)
 			return s.extend(r, t), nil
 		case tok.generation+1 == r.Generation && s.stamp().Sub(r.Rotated) <= t.Lifetimes.ReuseWindow:
-			return 0, store.Keep
+			if reuse = r.repeat(p.Network); reuse {
+				return 0, store.Delete
+			}
+			repeated = r.Repeats
+			return r.ends(t).Sub(s.now()), nil
 		case tok.generation < r.Generation:
 			reuse = true
 			return 0, store.Delete
@@ -195,7 +208,9 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 	if reuse {
 		return nil, refuse(RefreshReuse)
 	}
-	return s.issue(t, tok, rec), nil
+	tokens := s.issue(t, tok, rec)
+	tokens.Repeated = repeated
+	return tokens, nil
 }
 
 // update changes the record of a token; a record that is not there is a

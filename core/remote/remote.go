@@ -107,14 +107,14 @@ func Wider(addr netip.Addr) (networks []string) {
 
 type senderKey struct{}
 
-// NewContext returns a context that carries the network of a request's sender,
+// NewContext returns a context that carries the address of a request's sender,
 // for what a request causes far from it.
-func NewContext(ctx context.Context, network string) context.Context {
-	return context.WithValue(ctx, senderKey{}, network)
+func NewContext(ctx context.Context, sender netip.Addr) context.Context {
+	return context.WithValue(ctx, senderKey{}, sender)
 }
 
-// FromContext returns the network that NewContext put in, or "".
-func FromContext(ctx context.Context) string {
-	network, _ := ctx.Value(senderKey{}).(string)
-	return network
+// FromContext returns the address that NewContext put in, or the zero Addr.
+func FromContext(ctx context.Context) netip.Addr {
+	sender, _ := ctx.Value(senderKey{}).(netip.Addr)
+	return sender
 }

@@ -108,7 +108,7 @@ func DefaultLifetimes() Lifetimes {
 		Access:      24 * time.Hour,
 		Refresh:     30 * 24 * time.Hour,
 		Absolute:    365 * 24 * time.Hour,
-		ReuseWindow: 2 * time.Minute,
+		ReuseWindow: 30 * time.Second,
 	}
 }
 

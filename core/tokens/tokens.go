@@ -13,11 +13,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/client"
 	"github.com/sallyport/sallyport/core/credential"
 	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/remote"
 	"github.com/sallyport/sallyport/core/resourceserver"
 	"github.com/sallyport/sallyport/core/tenant"
 )
@@ -28,6 +32,7 @@ type Endpoint struct {
 	Grants  *grant.Store
 	Keeper  *credential.Keeper
 	Audit   *audit.Log
+	Log     hclog.Logger
 	Now     func() time.Time
 }
 
@@ -94,8 +99,9 @@ func (e *Endpoint) client(r *http.Request, t *tenant.Tenant, p oauth.Params) (ca
 
 // outcome is what an exchange ends with.
 type outcome struct {
-	answer answer
-	grant  *grant.Live
+	answer   answer
+	grant    *grant.Live
+	repeated bool // a refresh token of before, within the reuse window
 }
 
 // answer is the token response (RFC 6749 §5.1, RFC 8693 §2.2.1).
@@ -170,9 +176,25 @@ func (e *Endpoint) refresh(ctx context.Context, t *tenant.Tenant, c caller, p oa
 	if p.Get("refresh_token") == "" {
 		return nil, oauth.Errorf(oauth.InvalidRequest, "refresh_token is missing")
 	}
-	return issued(e.Grants.Refresh(ctx, t, p.Get("refresh_token"), grant.Presented{
-		ClientID: c.client, Resources: resources(t, p), Scopes: oauth.ParseScope(p.Get("scope")),
-	}))
+	tokens, err := e.Grants.Refresh(ctx, t, p.Get("refresh_token"), grant.Presented{
+		ClientID: c.client, Resources: resources(t, p), Scopes: oauth.ParseScope(p.Get("scope")), Network: network(ctx),
+	})
+	if err == nil && tokens.Repeated != nil && tokens.Repeated.Suspect() {
+		e.Log.Warn("a refresh token came again more often than a client's second try, or from another network; "+
+			"if that goes on, another program has a copy of it: end the grant with sallyport grant revoke",
+			"tenant", t.Name, "grant", tokens.Grant.ID, "times", tokens.Repeated.Count, "elsewhere", tokens.Repeated.Elsewhere,
+			"request", middleware.GetReqID(ctx))
+	}
+	return issued(tokens, err)
+}
+
+// network is the widest network of the sender that counts as one.
+func network(ctx context.Context) string {
+	wider := remote.Wider(remote.FromContext(ctx))
+	if len(wider) == 0 {
+		return ""
+	}
+	return wider[len(wider)-1]
 }
 
 // issued is the outcome of an exchange that ends in tokens of ours.
@@ -180,7 +202,7 @@ func issued(tokens *grant.Tokens, err error) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &outcome{grant: tokens.Grant, answer: answer{
+	return &outcome{grant: tokens.Grant, repeated: tokens.Repeated != nil, answer: answer{
 		AccessToken:  tokens.Access,
 		TokenType:    "Bearer",
 		ExpiresIn:    int64(tokens.ExpiresIn / time.Second),

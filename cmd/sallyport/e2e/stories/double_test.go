@@ -20,7 +20,6 @@ import (
 type recorder struct {
 	mu   sync.Mutex
 	seen bytes.Buffer
-	n    int
 }
 
 func (r *recorder) note(req *http.Request) {
@@ -28,19 +27,12 @@ func (r *recorder) note(req *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seen.Write(dump)
-	r.n++
 }
 
 func (r *recorder) text() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.seen.String()
-}
-
-func (r *recorder) count() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.n
 }
 
 // upstream is a double of an OAuth 2.0 service with two users, ada and grace.
