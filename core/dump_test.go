@@ -217,7 +217,7 @@ func (th *thief) clone() *thief {
 // part of the key is elsewhere.
 func uses() (whole, halved []string) {
 	return []string{
-		"grant", "account", "session", "pushed", "jti", "blocked", "code", "access", "refresh",
+		"grant", "account", "session", "pushed", "jti", "blocked", "upstream", "not-before", "code", "access", "refresh",
 		"client", "client-secret", "registration", "pushed-request", "assertion", "visitor",
 	}, []string{"credential", "journal", "authorize-form", "visit-form"}
 }

@@ -81,15 +81,15 @@ func TestStoreOperationsOfALogin(t *testing.T) {
 		do   func()
 		want string
 	}{
-		{"login", func() { tokens = s.Login(t, s.Browser(), "ada") }, "swap session, get session, take session, swap account, swap account, swap grant, swap grant"},
+		{"login", func() { tokens = s.Login(t, s.Browser(), "ada") }, "swap session, get session, take session, swap account, swap account, swap grant, get not-before, swap grant"},
 		{"call", call, ""},
 		{"refresh", again, "swap grant"},
 		{"call with the new token", call, ""},
 		{"nothing", s.Forget, ""},
-		{"call of a grant that is not remembered", call, "get grant"},
+		{"call of a grant that is not remembered", call, "get not-before, get grant"},
 		{"call again", call, ""},
 		{"nothing", s.Forget, ""},
-		{"refresh of a grant that is not remembered", again, "get blocked, get grant, swap grant"},
+		{"refresh of a grant that is not remembered", again, "get blocked, get not-before, get grant, swap grant"},
 	} {
 		driver.take()
 		step.do()

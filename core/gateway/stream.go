@@ -40,12 +40,21 @@ func (s *streams) remove(key [2]string, one *stream) {
 	}
 }
 
-// recheck has the streams of a grant that may have ended ask about it now.
+// recheck has the streams of a grant that may have ended ask about it now, and
+// all streams if no grant is named.
 func (s *streams) recheck(tenantName, grantID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for one := range s.open[[2]string{tenantName, grantID}] {
-		one.timer.Reset(0)
+	if grantID != "" {
+		for one := range s.open[[2]string{tenantName, grantID}] {
+			one.timer.Reset(0)
+		}
+		return
+	}
+	for _, of := range s.open {
+		for one := range of {
+			one.timer.Reset(0)
+		}
 	}
 }
 

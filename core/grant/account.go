@@ -74,13 +74,19 @@ func (s *Store) enroll(ctx context.Context, t *tenant.Tenant, of upstream.Accoun
 // indexes are the places of an account's index: its own, those of identities
 // that mean the same upstream, and that of the id alone.
 func indexes(t *tenant.Tenant, of upstream.AccountKey) []string {
-	places := []string{of.Hash()}
+	return append(accountHashes(t, of), shortHash(of.ID))
+}
+
+// accountHashes are the hashes of an account under its own identity and those
+// that mean the same upstream.
+func accountHashes(t *tenant.Tenant, of upstream.AccountKey) []string {
+	hashes := []string{of.Hash()}
 	if of.Issuer == t.UpstreamIdentity() {
 		for _, same := range t.SameUpstreams() {
-			places = append(places, upstream.AccountKey{Issuer: same, ID: of.ID}.Hash())
+			hashes = append(hashes, upstream.AccountKey{Issuer: same, ID: of.ID}.Hash())
 		}
 	}
-	return append(places, shortHash(of.ID))
+	return hashes
 }
 
 func (s *Store) enrollAt(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey, at string, entry listed) (account, error) {
@@ -183,6 +189,10 @@ func (s *Store) indexed(ctx context.Context, t *tenant.Tenant, of upstream.Accou
 // that have ended. A grant that cannot be read, because its server key is
 // gone, is neither: nobody can use it, unless the key comes back.
 func (s *Store) read(ctx context.Context, t *tenant.Tenant, of upstream.AccountKey, index []listed) (grants []Summary, ended []string, err error) {
+	before, err := s.before.get(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	found := make([]*Summary, len(index))
 	gone := make([]bool, len(index))
 	g, ctx := errgroup.WithContext(ctx)
@@ -196,7 +206,7 @@ func (s *Store) read(ctx context.Context, t *tenant.Tenant, of upstream.AccountK
 			case errors.Is(err, store.ErrUnreadable):
 			case err != nil:
 				return err
-			case rec.Account(t) == of && !s.over(&rec, t):
+			case rec.Account(t) == of && s.ended(t, &rec, before) == nil:
 				summary := rec.summary(l.ID)
 				summary.Expires = rec.ends(t)
 				found[i] = &summary

@@ -126,6 +126,7 @@ const (
 	WrongResource Reason = "wrong_resource" // meant for another resource
 	WrongScope    Reason = "wrong_scope"    // a refresh asked for more than was granted
 	WrongVerifier Reason = "wrong_verifier" // PKCE failed
+	NotBefore     Reason = "not_before"     // created before a time that the operator set for its scope, see RevokeBefore
 	OtherUpstream Reason = "other_upstream" // the tenant's settings lead to another upstream than the login
 )
 

@@ -18,10 +18,12 @@ type Store struct {
 	records  *store.Collection[Record]
 	accounts *store.Collection[account]
 	periods  *store.Collection[upstreamPeriods]
+	before   notBeforeCache
 	keys     *seal.Keyring
 	now      func() time.Time
 
 	otherUpstream func(t *tenant.Tenant, owner upstream.Identity) // nil: not called
+	watch         func(tenantName, id string)                     // nil: see Watch
 }
 
 // NewStore returns a Store over driver. A nil now means time.Now. It remembers
@@ -34,6 +36,7 @@ func NewStore(driver store.Driver, keys *seal.Keyring, now func() time.Time) *St
 		records:  store.NewCollection[Record](driver, keys, "grant").Remember(0, now),
 		accounts: store.NewCollection[account](driver, keys, "account"),
 		periods:  store.NewCollection[upstreamPeriods](driver, keys, "upstream"),
+		before:   notBeforeCache{records: store.NewCollection[notBefore](driver, keys, notBeforeKind).Remember(0, now), now: now},
 		keys:     keys, now: now,
 	}
 }
@@ -113,6 +116,10 @@ func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Pre
 		return nil, err
 	}
 	expired := err
+	before, err := s.before.get(ctx)
+	if err != nil {
+		return nil, err
+	}
 	replay := false
 	rec, err := s.update(ctx, t, tok, func(r *Record) (time.Duration, error) {
 		replay = false
@@ -132,8 +139,8 @@ func (s *Store) Redeem(ctx context.Context, t *tenant.Tenant, code string, p Pre
 		if expired != nil {
 			return 0, expired
 		}
-		if s.over(r, t) {
-			return 0, refuse(Gone)
+		if err := s.ended(t, r, before); err != nil {
+			return 0, err
 		}
 		if err := r.checkCode(p); err != nil {
 			return 0, err
@@ -161,6 +168,10 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 	if err != nil {
 		return nil, err
 	}
+	before, err := s.before.get(ctx)
+	if err != nil {
+		return nil, err
+	}
 	reuse := false
 	var repeated *Repeats
 	rec, err := s.update(ctx, t, tok, func(r *Record) (time.Duration, error) {
@@ -172,8 +183,9 @@ func (s *Store) Refresh(ctx context.Context, t *tenant.Tenant, refreshToken stri
 			return 0, refuse(LoginRequired)
 		case r.State != Active:
 			return 0, refuse(NotActive)
-		case s.over(r, t):
-			return 0, refuse(Gone)
+		}
+		if err := s.ended(t, r, before); err != nil {
+			return 0, err
 		}
 		if err := s.claim(t, r); err != nil {
 			return 0, err

@@ -17,16 +17,28 @@ import (
 // told of it, or for ttl at most. It is called before the Store is used.
 func (s *Store) Remember(ttl time.Duration) *Store {
 	s.records.Remember(ttl, s.now)
+	s.before.ttl = ttl
 	return s
 }
 
 // Forget is for store.Follow.
-func (s *Store) Forget(key string) { s.records.Forget(key) }
+func (s *Store) Forget(key string) {
+	if key == "" || key == notBeforeKey {
+		s.before.drop()
+	}
+	if key == notBeforeKey {
+		s.notBeforeChanged()
+		return
+	}
+	s.records.Forget(key)
+}
 
 // Watch has f called with the tenant and the id of each grant that may have ended,
-// here or in another process that announced it. It is called before the store is
-// used, and f returns at once.
+// here or in another process that announced it, and with empty names when any
+// grant of any tenant may have. It is called before the store is used, and f
+// returns at once.
 func (s *Store) Watch(f func(tenantName, id string)) {
+	s.watch = f
 	s.records.Watch(func(key string) {
 		if _, rest, ok := strings.Cut(key, "/"); ok && strings.HasPrefix(key, "grant/") {
 			tenantName, id, _ := strings.Cut(rest, "/")
@@ -35,21 +47,29 @@ func (s *Store) Watch(f func(tenantName, id string)) {
 	})
 }
 
+func (s *Store) notBeforeChanged() {
+	if s.watch != nil {
+		s.watch("", "")
+	}
+}
+
 // verified is what was found out about one access token at one tenant.
 type verified struct {
 	live   *Live
 	tenant *tenant.Tenant // as it is configured now: never another one, nor a later configuration
 	ends   time.Time      // of the token or the grant, whichever is first
+	before *notBefore     // that the grant was compared with
 }
 
 // Verify opens an access token and reads its grant. Of a token that is
-// remembered it checks once more whether its time is over, and nothing else.
+// remembered it checks once more whether its time is over and whether the times
+// of RevokeBefore are those it was compared with, and nothing else.
 func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string) (*Live, error) {
 	// A token is remembered by its hash, so that the time a search takes tells
 	// nothing about tokens that are.
 	name, ok := tokenName(accessToken)
 	if ok {
-		if v, _ := s.records.Attached(name).(*verified); v != nil && v.tenant == t && s.now().Before(v.ends) {
+		if v, _ := s.records.Attached(name).(*verified); v != nil && v.tenant == t && s.now().Before(v.ends) && v.before == s.before.fresh() {
 			return v.live, nil
 		}
 	}
@@ -57,12 +77,16 @@ func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string
 	if err != nil {
 		return nil, err
 	}
+	before, err := s.before.get(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var l *Live
 	err = s.look(ctx, t, tok.id(), func(version *store.Version[Record]) (err error) {
-		if l, err = s.verify(t, tok, &version.Value); err != nil {
+		if l, err = s.verify(t, tok, &version.Value, before); err != nil {
 			return err
 		}
-		v := &verified{live: l, tenant: t, ends: tok.expires}
+		v := &verified{live: l, tenant: t, ends: tok.expires, before: before}
 		if ends := l.Record.ends(t); ends.Before(v.ends) {
 			v.ends = ends
 		}
@@ -72,15 +96,19 @@ func (s *Store) Verify(ctx context.Context, t *tenant.Tenant, accessToken string
 	return l, err
 }
 
-// Stands tells whether the grant of l has not ended. Errors are a *Refusal and
+// Stands reports whether the grant of l has not ended. Errors are a *Refusal and
 // the store's. The token that l was verified with may have expired.
 func (s *Store) Stands(ctx context.Context, t *tenant.Tenant, l *Live) error {
+	before, err := s.before.get(ctx)
+	if err != nil {
+		return err
+	}
 	return s.look(ctx, t, l.ID, func(version *store.Version[Record]) error {
-		switch {
-		case version.Value.State == NeedsLogin:
+		if version.Value.State == NeedsLogin {
 			return refuse(LoginRequired)
-		case s.over(&version.Value, t):
-			return refuse(Gone)
+		}
+		if err := s.ended(t, &version.Value, before); err != nil {
+			return err
 		}
 		checked := version.Value
 		return s.claim(t, &checked)
@@ -106,14 +134,14 @@ func (s *Store) look(ctx context.Context, t *tenant.Tenant, id string, f func(*s
 }
 
 // verify holds a record to an access token that is open.
-func (s *Store) verify(t *tenant.Tenant, tok token, rec *Record) (*Live, error) {
-	switch {
+func (s *Store) verify(t *tenant.Tenant, tok token, rec *Record, before *notBefore) (*Live, error) {
+	switch ended := s.ended(t, rec, before); {
 	case rec.State == NeedsLogin:
 		return nil, refuse(LoginRequired)
 	case rec.State != Active:
 		return nil, refuse(NotActive)
-	case s.over(rec, t):
-		return nil, refuse(Gone)
+	case ended != nil:
+		return nil, ended
 	case !t.Accepts(rec.Resource):
 		return nil, refuse(WrongResource)
 	}
