@@ -103,6 +103,7 @@ type Turn struct {
 	Request *abi.Request  // as the provider asked, before client authentication; nil: none
 	Body    string        // of the request
 	Wait    time.Duration // it wanted to wait; 0: no
+	Took    time.Duration // the run of the plugin, without the upstream's answer
 
 	Status int // of the answer; 0: there is none
 	Bytes  int // of the answer's body
@@ -199,7 +200,9 @@ func (c *conversation) tryTurn(ctx context.Context) (turn Turn, out abi.Output, 
 	if err != nil {
 		return turn, out, nil, err
 	}
+	started := c.module.cfg.Now()
 	t, err := c.module.Try(ctx, doc, false)
+	turn.Took = c.module.cfg.Now().Sub(started)
 	turn.Fuel, turn.Memory = t.Fuel, t.Memory
 	for _, line := range t.Log {
 		turn.Log = append(turn.Log, c.secret.clean(line))

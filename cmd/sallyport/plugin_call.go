@@ -134,6 +134,7 @@ type transcript struct {
 type shownRun struct {
 	Fuel    int64        `json:"fuel"`
 	Memory  int          `json:"memory"` // bytes
+	TookMS  int64        `json:"took_ms"`
 	Log     []string     `json:"log,omitempty"`
 	Request *abi.Request `json:"request,omitempty"`
 	Body    string       `json:"body,omitempty"`
@@ -143,7 +144,7 @@ type shownRun struct {
 }
 
 func (t *transcript) add(turn plugins.Turn) {
-	t.Runs = append(t.Runs, shownRun{turn.Fuel, turn.Memory, turn.Log, turn.Request, turn.Body, turn.Wait.Milliseconds(), turn.Status, turn.Bytes})
+	t.Runs = append(t.Runs, shownRun{turn.Fuel, turn.Memory, turn.Took.Milliseconds(), turn.Log, turn.Request, turn.Body, turn.Wait.Milliseconds(), turn.Status, turn.Bytes})
 	t.Fuel += turn.Fuel
 	if turn.Request == nil && turn.Wait == 0 {
 		return
@@ -159,7 +160,7 @@ func (t *transcript) add(turn plugins.Turn) {
 
 func (t *transcript) print(w io.Writer) {
 	for i, r := range t.Runs {
-		fmt.Fprintf(w, "run %d  %s fuel  %.1f MB memory\n", i+1, grouped(r.Fuel), float64(r.Memory)/1e6)
+		fmt.Fprintf(w, "run %d  %s fuel  %.1f MB memory  %d ms\n", i+1, grouped(r.Fuel), float64(r.Memory)/1e6, r.TookMS)
 		for _, line := range r.Log {
 			fmt.Fprintf(w, "  it printed: %s\n", line)
 		}

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/sallyport/sallyport/plugins"
 )
 
 func TestMemoryFaultIsOneLine(t *testing.T) {
@@ -30,5 +33,16 @@ func TestPluginCallWarnsOfAnEmailAsID(t *testing.T) {
 		if got := strings.Contains(out.String(), "form of an e-mail address"); got != want {
 			t.Errorf("%s: warned %t, want %t", id, got, want)
 		}
+	}
+}
+
+func TestPluginCallShowsTheTimeOfARun(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	shown := &transcript{}
+	shown.add(plugins.Turn{Fuel: 1, Took: 1234 * time.Millisecond})
+	shown.print(&out)
+	if !strings.Contains(out.String(), "memory  1234 ms\n") {
+		t.Errorf("got %s", out.String())
 	}
 }
