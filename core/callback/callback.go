@@ -75,7 +75,7 @@ func (e *Endpoint) login(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	event := audit.Event{Action: audit.LoginFailed, Tenant: t.Name, Client: grant.HashClient(c.ID)}
 	answer.Code, err = e.grant(r, t, c, s, &event)
 	if err != nil {
-		event.Reason = err.Error()
+		event.Reason = reason(err)
 		answer.Err = e.Log.LoginFailed(r.Context(), t.Name, upstream.StepLogin, err)
 	}
 	e.Audit.Record(r.Context(), event)
@@ -113,6 +113,14 @@ func (e *Endpoint) grant(r *http.Request, t *tenant.Tenant, c *client.Client, s 
 	e.Clients.LoggedIn(c)
 	e.noteRefresh(r, t, cred)
 	return code, nil
+}
+
+// reason is err for the audit line, with the kind of what the upstream said.
+func reason(err error) string {
+	if e, ok := errors.AsType[*upstream.Error](err); ok {
+		return string(e.Kind) + ": " + err.Error()
+	}
+	return err.Error()
 }
 
 // noteRefresh tells the operator of the first login of a tenant that brought no
@@ -153,7 +161,7 @@ func withAnswer(err error, query url.Values) error {
 func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, s session.Session) error {
 	event, notice := audit.Event{Action: audit.LoginFailed, Tenant: t.Name}, pages.SignInFailed
 	if cred, err := exchange(r, t, s); err != nil {
-		event.Reason = err.Error()
+		event.Reason = reason(err)
 		e.Log.LoginFailed(r.Context(), t.Name, upstream.StepSignIn, err)
 	} else {
 		event.Action, event.Subject, event.Upstream, notice = audit.SignedIn, cred.Account.ID, t.UpstreamIdentity(), pages.NoNotice

@@ -173,7 +173,7 @@ func claimID(backend, id string) string { return hashOf(backend, id) }
 // hashOf is a hash of two values in characters that a key may have.
 func hashOf(a, b string) string {
 	sum := sha256.Sum256(sessionMessage(a, b, ""))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
 }
 
 func (c *call) sessionPurpose() seal.Purpose {
@@ -181,11 +181,11 @@ func (c *call) sessionPurpose() seal.Purpose {
 }
 
 // account names the account that the call is for, or nothing without a user.
-func (p *pass) account() string {
-	if p.anonymous() {
+func (c *call) account() string {
+	if c.anonymous() {
 		return ""
 	}
-	return p.live.Record.Subject
+	return c.tenant.Account(c.live.Record.Subject).Hash()
 }
 
 // bind checks the session of a call, and takes away what resumes a stream of a

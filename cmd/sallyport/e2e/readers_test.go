@@ -180,7 +180,7 @@ func startASGI(ctx context.Context, t *testing.T, address string) {
 		"--host", host, "--port", port, "--app-dir", readersDir(t), "reader:asgi"))
 }
 
-// waitForFile waits until a server has made its socket, which any user may reach
+// waitForFile waits until a server has made its socket, which any user may use
 // then: nginx's workers are another one.
 func waitForFile(ctx context.Context, t *testing.T, file string) {
 	t.Helper()
@@ -191,8 +191,11 @@ func waitForFile(ctx context.Context, t *testing.T, file string) {
 	if !until(ctx, nil, made) {
 		t.Fatalf("nothing made %s", file)
 	}
-	for at := file; at != "/" && at != os.TempDir(); at = filepath.Dir(at) {
-		if err := os.Chmod(at, 0o777); err != nil { //nolint:gosec // a test's own folder
+	if err := os.Chmod(file, 0o777); err != nil { //nolint:gosec // a test's own socket
+		t.Fatal(err)
+	}
+	for at := filepath.Dir(file); at != "/" && at != os.TempDir(); at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil { //nolint:gosec // a test's own folder
 			t.Fatal(err)
 		}
 	}
