@@ -108,7 +108,7 @@ func TestFailedLoginIsOneSentence(t *testing.T) {
 				t.Errorf("told %q", told)
 			}
 			line := lineOf(t, s, want.level, "login failed: tenant=music step=login")
-			if strings.Count(line, "upstream says so") != 1 || strings.Count(line, string(answer.Get("error"))) > 2 || strings.Contains(line, "upstream: ") {
+			if strings.Count(line, "upstream says so") != 1 || strings.Count(line, answer.Get("error")) > 2 || strings.Contains(line, "upstream: ") {
 				t.Errorf("line %s", line)
 			}
 		})

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,7 @@ type keptAnswer struct {
 // mayKeep reports whether the answer to a request may serve another one: a GET
 // that carries nothing of a user's or of ours.
 func mayKeep(r *abi.Request) bool {
-	return r.MaxAge > 0 && r.Method == "GET" && r.BodyLen == 0 && r.ClientAuth == nil &&
+	return r.MaxAge > 0 && r.Method == http.MethodGet && r.BodyLen == 0 && r.ClientAuth == nil &&
 		!slices.ContainsFunc(r.Headers, func(h abi.Header) bool {
 			return !slices.Contains([]string{"accept", "accept-language", "user-agent"}, strings.ToLower(h[0]))
 		})

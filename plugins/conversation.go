@@ -46,9 +46,14 @@ type conversation struct {
 
 // converse holds one conversation and returns the result's JSON. Every error
 // is or wraps an *upstream.Error. The caller has acquired the module.
-func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep *keeper) (abi.Raw, error) {
+func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep *keeper) (result abi.Raw, err error) {
 	began := p.module.cfg.Now()
 	if talks(op) {
+		defer func() {
+			p.module.cfg.Observer.Conversation(ConversationEvent{
+				Provider: p.module.manifest.Name, Tenant: p.binding.Tenant, Op: op, Outcome: outcomeOf(err), Took: p.module.cfg.Now().Sub(began),
+			})
+		}()
 		leave, err := p.module.circuits.enter(p.circuitKey(), began)
 		if err != nil {
 			return nil, fmt.Errorf("plugin %s, %s: %w", p.name(), op, err)
@@ -64,7 +69,7 @@ func (p *provider) converse(ctx context.Context, op string, input abi.Raw, keep 
 		return nil, &upstream.Error{Kind: upstream.Unavailable, Detail: "no randomness for a seed", Err: err}
 	}
 	c.resume()
-	result, err := c.hold(ctx)
+	result, err = c.hold(ctx)
 	c.count()
 	c.report(err)
 	if err != nil {

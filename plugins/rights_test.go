@@ -212,6 +212,13 @@ type watcher struct {
 	mu       sync.Mutex
 	requests []RequestEvent
 	runs     []RunEvent
+	outcomes []string // operation and outcome of each conversation
+}
+
+func (w *watcher) Conversation(e ConversationEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outcomes = append(w.outcomes, e.Provider+" "+e.Tenant+" "+e.Op+" "+e.Outcome)
 }
 
 func (w *watcher) Request(e RequestEvent) {
@@ -251,6 +258,10 @@ func TestEverythingIsObserved(t *testing.T) {
 	}
 	if e := w.runs[len(w.runs)-1]; !e.Fault {
 		t.Errorf("a breakdown: %+v", e)
+	}
+	wantOutcomes := []string{"probe octo exchange ok", "probe octo exchange misconfigured", "probe octo exchange bug"}
+	if !slices.Equal(w.outcomes, wantOutcomes) {
+		t.Errorf("outcomes %q, want %q", w.outcomes, wantOutcomes)
 	}
 }
 

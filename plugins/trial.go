@@ -181,8 +181,11 @@ func (c *conversation) checkResult(result abi.Raw) error {
 		return c.bug(err.Error())
 	}
 	var authorize abi.AuthorizeResult
-	if c.op != abi.OpAuthorize || json.Unmarshal(result, &authorize) != nil {
+	if c.op != abi.OpAuthorize {
 		return nil
+	}
+	if err := json.Unmarshal(result, &authorize); err != nil {
+		return c.bug("the result has another shape than sdk/ABI.md says")
 	}
 	u, err := url.Parse(authorize.URL)
 	if err != nil {

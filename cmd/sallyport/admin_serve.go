@@ -36,7 +36,7 @@ func (d *deployment) serveAdmin(ctx context.Context) (stop func()) {
 	if path == "" {
 		return func() {}
 	}
-	socket, err := admin.Listen(path)
+	socket, err := admin.Listen(ctx, path)
 	if err != nil {
 		d.log.Warn("no admin socket: commands such as grant list cannot ask this server; set server/admin_socket to a path that this user can use, or to off", "error", err)
 		return func() {}

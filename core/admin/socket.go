@@ -33,7 +33,7 @@ func (s *Socket) Close() error { return s.close() }
 // and have mode 0700, so that no other user can connect or put a socket of
 // their own in its place. A socket that a server left behind is replaced if
 // no server answers at it.
-func Listen(path string) (*Socket, error) {
+func Listen(ctx context.Context, path string) (*Socket, error) {
 	folder := filepath.Dir(path)
 	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("the folder %s cannot be made: %w; make it, or choose another one", folder, err)
@@ -50,7 +50,7 @@ func Listen(path string) (*Socket, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	defer release()
-	l, err := replace(path, address)
+	l, err := replace(ctx, path, address)
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -60,7 +60,7 @@ func Listen(path string) (*Socket, error) {
 }
 
 // replace listens at address, which is another name of path.
-func replace(path, address string) (*net.UnixListener, error) {
+func replace(ctx context.Context, path, address string) (*net.UnixListener, error) {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -68,7 +68,9 @@ func replace(path, address string) (*net.UnixListener, error) {
 	case info.Mode().Type() != fs.ModeSocket:
 		return nil, fmt.Errorf("%s is not a socket; remove it, or choose another path", path)
 	default:
-		if c, err := net.DialTimeout("unix", address, time.Second); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if c, err := (&net.Dialer{}).DialContext(ctx, "unix", address); err == nil {
 			_ = c.Close()
 			return nil, fmt.Errorf("another server answers at %s; stop that one, or choose another path", path)
 		}

@@ -19,7 +19,7 @@ import (
 // serving answers at a socket with the name of the server, until the test ends.
 func serving(t *testing.T, path string) *Socket {
 	t.Helper()
-	l, err := Listen(path)
+	l, err := Listen(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func serving(t *testing.T, path string) *Socket {
 // folder is a place for sockets with a short name.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sp")
+	dir, err := os.MkdirTemp("", "sp") //nolint:usetesting // t.TempDir's names are too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestSocketIsForItsUserOnly(t *testing.T) {
 	if _, server, err := Dial(t.Context(), path); err != nil || server.Replica != path {
 		t.Errorf("dial: %+v, %v", server, err)
 	}
-	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another server") {
+	if _, err := Listen(t.Context(), path); err == nil || !strings.Contains(err.Error(), "another server") {
 		t.Errorf("a second server: %v", err)
 	}
 	if err := l.Close(); err != nil {
@@ -99,14 +99,14 @@ func TestSocketReplacesOnlyAStaleOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = other.Close() })
-	if _, err := Listen(live); err == nil || !strings.Contains(err.Error(), "another server answers") {
+	if _, err := Listen(t.Context(), live); err == nil || !strings.Contains(err.Error(), "another server answers") {
 		t.Errorf("a socket that answers: %v", err)
 	}
 	file := filepath.Join(dir, "file.sock")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(file); err == nil || !strings.Contains(err.Error(), "not a socket") {
+	if _, err := Listen(t.Context(), file); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("a file: %v", err)
 	}
 }
@@ -117,10 +117,10 @@ func TestSocketFolderMustBeClosedToOthers(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen(filepath.Join(dir, "a.sock")); err == nil || !strings.Contains(err.Error(), "chmod 700 "+dir) {
+	if _, err := Listen(t.Context(), filepath.Join(dir, "a.sock")); err == nil || !strings.Contains(err.Error(), "chmod 700 "+dir) {
 		t.Errorf("mode 0755: %v", err)
 	}
-	if _, err := Listen(filepath.Join(dir, "missing", "below", "a.sock")); err == nil || !strings.Contains(err.Error(), "cannot be made") {
+	if _, err := Listen(t.Context(), filepath.Join(dir, "missing", "below", "a.sock")); err == nil || !strings.Contains(err.Error(), "cannot be made") {
 		t.Errorf("two folders are missing: %v", err)
 	}
 }

@@ -162,7 +162,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 	event, notice := audit.Event{Action: audit.LoginFailed, Tenant: t.Name}, pages.SignInFailed
 	if cred, err := exchange(r, t, s); err != nil {
 		event.Reason = reason(err)
-		e.Log.LoginFailed(r.Context(), t.Name, upstream.StepSignIn, err)
+		_ = e.Log.LoginFailed(r.Context(), t.Name, upstream.StepSignIn, err) // the page says that it failed
 	} else {
 		event.Action, event.Subject, event.Upstream, notice = audit.SignedIn, cred.Account.ID, t.UpstreamIdentity(), pages.NoNotice
 		if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name, Upstream: t.UpstreamIdentity()}); err != nil {

@@ -218,7 +218,7 @@ func (c *Client) CheckHost(u *url.URL) error {
 func (c *Client) CheckAddress(ctx context.Context, u *url.URL) error {
 	if c.proxy != nil {
 		if via, err := c.proxy(&http.Request{URL: u}); err != nil || via != nil {
-			return nil
+			return nil //nolint:nilerr // a proxy that cannot be read is told when it is used
 		}
 	}
 	hostport, _ := HostPort(u)

@@ -170,7 +170,7 @@ func TestPrivateHostWithoutPort(t *testing.T) {
 			t.Fatal(err)
 		}
 		hostport, _ := HostPort(u)
-		if _, err := get(t, c, target, Policy{Hosts: []string{hostport}}); !errors.Is(err, want) && !(want == ErrTransport && err == nil) {
+		if _, err := get(t, c, target, Policy{Hosts: []string{hostport}}); !errors.Is(err, want) && (err != nil || !errors.Is(want, ErrTransport)) {
 			t.Errorf("%s: %v, want %v", target, err, want)
 		}
 		if err := c.CheckHost(u); errors.Is(err, ErrScheme) != errors.Is(want, ErrScheme) {

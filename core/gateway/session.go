@@ -162,7 +162,7 @@ func splitSession(presented string) (id string, tag []byte) {
 func sessionMessage(backend, account, id string) []byte {
 	var b []byte
 	for _, part := range []string{backend, account, id} {
-		b = binary.BigEndian.AppendUint32(b, uint32(len(part))) //nolint:gosec // parts of a request, far below 4 GiB
+		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
 		b = append(b, part...)
 	}
 	return b

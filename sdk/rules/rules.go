@@ -52,8 +52,9 @@ func CheckHost(host string) error {
 func Hosts(hosts []string, settings map[string]any) ([]string, error) {
 	var out []string
 	for _, h := range hosts {
-		name, named := strings.CutPrefix(h, "{settings.")
-		if name, named = strings.CutSuffix(name, "}"); !named {
+		name, setting := strings.CutPrefix(h, "{settings.")
+		name, closed := strings.CutSuffix(name, "}")
+		if !setting || !closed {
 			out = append(out, h)
 			continue
 		}

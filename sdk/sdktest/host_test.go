@@ -78,7 +78,7 @@ func TestReplayRefusesWhatAHostRefuses(t *testing.T) {
 		"a fragment":          {authorizeOf("https://up.test/a?state={state}&code_challenge=ch#x"), "not a usable URL"},
 		"a login at http":     {authorizeOf("http://up.test/a?state={state}&code_challenge=ch"), "use https"},
 		"a login elsewhere":   {authorizeOf("https://other.test/a?state={state}&code_challenge=ch"), "not among the manifest's hosts"},
-		"a section misspelt":  {strings.Replace(exchangeOf(`["id","7"],["token","a"]`), "-- response", "-- respones", 1), `unknown section "respones"`},
+		"a section misspelt":  {strings.Replace(exchangeOf(`["id","7"],["token","a"]`), "-- response", "-- answer", 1), `unknown section "answer"`},
 		"an unknown call key": {"-- call --\nop: exchange\nsed: 1\n", `no "sed"`},
 		"a URL with a user":   {exchangeOf(`["method","GET"],["url","https://a@up.test/"]`), "no user part"},
 	} {

@@ -191,11 +191,11 @@ func waitForFile(ctx context.Context, t *testing.T, file string) {
 	if !until(ctx, nil, made) {
 		t.Fatalf("nothing made %s", file)
 	}
-	if err := os.Chmod(file, 0o777); err != nil { //nolint:gosec // a test's own socket
+	if err := os.Chmod(file, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	for at := filepath.Dir(file); at != "/" && at != os.TempDir(); at = filepath.Dir(at) {
-		if err := os.Chmod(at, 0o755); err != nil { //nolint:gosec // a test's own folder
+		if err := os.Chmod(at, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
