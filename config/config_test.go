@@ -55,7 +55,7 @@ func TestDefaults(t *testing.T) {
 	octo := c.Tenants["octo"]
 	got := fmt.Sprint(c.Server.Listen, c.Server.OperatorListen, c.Log, c.Audit, c.Store.Reveal(), c.Plugins.Dir, octo.Name, octo.Lifetimes)
 	want := fmt.Sprint("127.0.0.1:8080", "127.0.0.1:9090", Log{"info", "text"}, "stdout", "bolt:///var/lib/sallyport/state.db",
-		"/var/lib/sallyport/plugins", "octo", Lifetimes{5 * time.Minute, 24 * time.Hour, 720 * time.Hour, 8760 * time.Hour, 2 * time.Minute})
+		"/var/lib/sallyport/plugins", "octo", Lifetimes{5 * time.Minute, 24 * time.Hour, 720 * time.Hour, 8760 * time.Hour, 30 * time.Second})
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -31,9 +31,8 @@ import (
 	"github.com/ory/fosite/storage"
 )
 
-// accessLifetime is so short that whoever wants a minute left refreshes before
-// every call.
-const accessLifetime = 30 * time.Second
+// accessLifetime is so short that a test can wait for the end of a token.
+const accessLifetime = 2 * time.Second
 
 func main() {
 	if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout); err != nil {

@@ -30,7 +30,7 @@ const server = createServer().listen(0, '127.0.0.1', () => {
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
     pkce: { required: () => true },
     rotateRefreshToken: true,
-    ttl: { AccessToken: 30, RefreshToken: 3600 },
+    ttl: { AccessToken: 2, RefreshToken: 3600 },
     features: { devInteractions: { enabled: true } },
   });
   provider.use(async (ctx, next) => {
