@@ -12,8 +12,6 @@ type model struct {
 	created    time.Time
 	rotated    time.Time
 	proven     bool // the proof of the used code is there
-	repeats    int  // of the refresh token before the current one
-	run        int  // generations in a row with repeats
 	expires    time.Time
 	stored     time.Time // until when a store keeps the record: an end that is not the grant's own
 	credential int       // how often it was renewed
@@ -96,19 +94,9 @@ func refreshes(p pair, client string) decision {
 			m.generation++
 			m.rotated = at
 			m.proven = m.proven && at.Truncate(time.Second).Sub(m.created) <= 10*time.Minute
-			if m.repeats == 0 {
-				m.run = 0
-			}
-			m.repeats = 0
 			return "ok", m.extended(at)
 		case p.generation+1 == m.generation && at.Sub(m.rotated) <= reuseWindow:
-			if m.repeats++; m.repeats == 1 {
-				m.run++
-			}
-			if m.run > 5 {
-				return "refresh_reuse", gone
-			}
-			return "ok", &m
+			return "ok", &m // a repeat is counted
 		case p.generation < m.generation:
 			return "refresh_reuse", gone
 		}

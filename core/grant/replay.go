@@ -10,8 +10,10 @@ const (
 	// codeProof is for how long after the login a used code can end its grant.
 	codeProof = 10 * time.Minute
 	// maxRepeatedRun is how many generations in a row may have their refresh
-	// token repeated. Two processes of one program that share a token file do so
-	// now and then; a thief who lives beside the client does at every rotation.
+	// token repeated from another network than the rotation's: a thief who lives
+	// beside the client does so at every rotation. Repeats from the same network
+	// end nothing, because two processes of one program that share a token file
+	// may repeat each other's at every rotation too.
 	maxRepeatedRun = 5
 	// suspectRepeats is how many repeats of one refresh token are worth a warning.
 	suspectRepeats = 3
@@ -21,7 +23,7 @@ const (
 // within the reuse window.
 type Repeats struct {
 	Count int `json:"n,omitempty"`   // for this generation
-	Run   int `json:"run,omitempty"` // generations in a row with repeats, this one included
+	Run   int `json:"run,omitempty"` // generations in a row with repeats from elsewhere, this one included
 	// Network is the hash of the network that the rotation came from, and
 	// Elsewhere whether a repeat came from another.
 	Network   string `json:"from,omitempty"`
@@ -44,7 +46,7 @@ func shortProof(challenge oauth.CodeChallenge) string { return shortHash(string(
 // rotate makes the next refresh token the current one.
 func (s *Store) rotate(r *Record, network string) {
 	next := &Repeats{}
-	if before := r.Repeats; before != nil && before.Count > 0 {
+	if before := r.Repeats; before != nil && before.Elsewhere {
 		next.Run = before.Run
 	}
 	if network != "" {
@@ -67,11 +69,10 @@ func (r *Record) repeat(network string) (tooMany bool) {
 	if r.Repeats != nil {
 		n = *r.Repeats
 	}
-	if n.Count++; n.Count == 1 {
-		n.Run++
-	}
-	if network != "" && n.Network != "" && shortHash(network)[:8] != n.Network {
+	n.Count++
+	if elsewhere := network != "" && n.Network != "" && shortHash(network)[:8] != n.Network; elsewhere && !n.Elsewhere {
 		n.Elsewhere = true
+		n.Run++
 	}
 	r.Repeats = &n
 	return n.Run > maxRepeatedRun

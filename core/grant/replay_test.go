@@ -76,7 +76,7 @@ func TestRepeatedRefreshTokensAreCounted(t *testing.T) {
 	}
 }
 
-func TestRepeatsInManyGenerationsEndTheGrant(t *testing.T) {
+func TestRepeatsFromElsewhereInManyGenerationsEndTheGrant(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	h.t.Lifetimes.ReuseWindow = 2 * time.Minute
@@ -84,11 +84,11 @@ func TestRepeatsInManyGenerationsEndTheGrant(t *testing.T) {
 	thief := func() error { // repeats what the client has just rotated away, 90 s later
 		before := tokens.Refresh
 		var err error
-		if tokens, err = h.Refresh(t.Context(), h.t, before, right()); err != nil {
+		if tokens, err = h.Refresh(t.Context(), h.t, before, from("192.0.2.0/24")); err != nil {
 			t.Fatal(err)
 		}
 		h.clock.advance(90 * time.Second)
-		_, err = h.Refresh(t.Context(), h.t, before, right())
+		_, err = h.Refresh(t.Context(), h.t, before, from("198.51.100.0/24"))
 		return err
 	}
 	for generation := range maxRepeatedRun {
@@ -104,21 +104,39 @@ func TestRepeatsInManyGenerationsEndTheGrant(t *testing.T) {
 	}
 }
 
-func TestRunOfRepeatsEndsWithAGenerationWithout(t *testing.T) {
+func TestRunOfRepeatsEndsWithAGenerationAtHome(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	tokens := h.login(t)
 	for n := range 4 * maxRepeatedRun {
 		before := tokens.Refresh
 		var err error
-		if tokens, err = h.Refresh(t.Context(), h.t, before, right()); err != nil {
+		if tokens, err = h.Refresh(t.Context(), h.t, before, from("192.0.2.0/24")); err != nil {
 			t.Fatalf("generation %d: %v", n, err)
 		}
+		network := "198.51.100.0/24"
 		if n%maxRepeatedRun == 0 {
-			continue // this one is not repeated
+			network = "192.0.2.0/24" // this one is repeated at home
 		}
-		if _, err := h.Refresh(t.Context(), h.t, before, right()); err != nil {
+		if _, err := h.Refresh(t.Context(), h.t, before, from(network)); err != nil {
 			t.Fatalf("repeat of generation %d: %v", n, err)
+		}
+	}
+}
+
+// TestTwoProcessesOfOneProgramMayRepeatAlways: they share a token file, and each
+// refreshes with what was in it.
+func TestTwoProcessesOfOneProgramMayRepeatAlways(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	tokens := h.login(t)
+	for n := range 4 * maxRepeatedRun {
+		before := tokens.Refresh
+		var err error
+		for process := range 2 {
+			if tokens, err = h.Refresh(t.Context(), h.t, before, from("192.0.2.0/24")); err != nil {
+				t.Fatalf("generation %d, process %d: %v", n, process, err)
+			}
 		}
 	}
 }
