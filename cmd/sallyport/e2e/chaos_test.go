@@ -123,7 +123,7 @@ func (a *arena) begin(ctx context.Context, t *testing.T, w *world, seed uint64) 
 	a.fleet = startFleet(ctx, t, w, chaosReplicas, a.redis.url,
 		a.cruel.tenant(t),
 		tenant{
-			Name: "oidc", Provider: "oidc", App: app, Secret: secret, Scopes: "[openid, offline_access]", Upstream: issuer,
+			Name: "oidc", Provider: "oidc", App: app, More: []string{patientWindow}, Secret: secret, Scopes: "[openid, offline_access]", Upstream: issuer,
 			Settings: fmt.Sprintf(`{ issuer: "%s", authorize_params: { prompt: consent } }`, issuer),
 			Backend: startBare(t, func(ctx context.Context, authorization string) (string, bool) {
 				who, err := subject(issuer)(ctx, authorization)
@@ -131,6 +131,10 @@ func (a *arena) begin(ctx context.Context, t *testing.T, w *world, seed uint64) 
 			}),
 		})
 }
+
+// patientWindow is for clients whose answer is lost in an outage of the store:
+// they come again with the same refresh token when it is over.
+const patientWindow = "lifetimes: { reuse_window: 2m }"
 
 // startBare starts a backend that answers who is calling, and 401 if it cannot
 // tell.

@@ -80,7 +80,7 @@ func startCruel(t *testing.T, seed uint64, now func() time.Time) *cruel {
 func (u *cruel) tenant(t *testing.T) tenant {
 	t.Helper()
 	return tenant{
-		Name: "cruel", Provider: "oauth2", App: "chaos", Secret: secret, Scopes: "[read]", Upstream: u.url,
+		Name: "cruel", Provider: "oauth2", App: "chaos", More: []string{patientWindow}, Secret: secret, Scopes: "[read]", Upstream: u.url,
 		Settings: fmt.Sprintf(`{ authorize_url: "%[1]s/authorize", token_url: "%[1]s/token", userinfo_url: "%[1]s/me", refresh_policy: strict }`, u.url),
 		Backend:  startBare(t, u.lookUp),
 	}
