@@ -335,7 +335,7 @@ type Tenant struct {
 // Look is what the tenant's pages show of their own beside its name.
 type Look struct {
 	// Absolute path of a PNG or SVG image of at most 64 KiB. Every page carries
-	// it, so browsers ask nobody for it. It is read again with the
+	// it, so browsers send no request for it. It is read again with the
 	// configuration.
 	Logo string `koanf:"logo" example:"/etc/sallyport/octo.svg"`
 
@@ -375,7 +375,7 @@ type ResourceServer struct {
 	// The id it authenticates with.
 	ID string `koanf:"id" required:"yes" example:"music-api"`
 
-	// The secret it authenticates with. Whoever has it can turn an access token
+	// The secret it authenticates with. A program that has it can turn an access token
 	// into the user's upstream token.
 	Secret Secret `koanf:"secret" required:"yes" example:"${env:MUSIC_API_SECRET}"`
 }

@@ -48,7 +48,7 @@ func (o *opened) scope() string {
 }
 
 // socketPath returns the socket to ask; named reports whether the operator
-// named it for this command. An empty path means that there is none.
+// named it for this command. An empty path means no socket.
 func (f adminFlags) socketPath(cmd *cobra.Command) (path string, named bool, err error) {
 	if *f.socket != "" {
 		return *f.socket, true, nil

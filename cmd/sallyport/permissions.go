@@ -11,7 +11,7 @@ import (
 	"github.com/sallyport/sallyport/config"
 )
 
-// Whoever can write the configuration, a key, the store or a plugin decides
+// A user who can write the configuration, a key, the store or a plugin decides
 // what this server does. Files and folders that every user can write, or that
 // belong to another user than this process's and root, are therefore refused.
 // A secret that other users can read is a warning.

@@ -219,7 +219,7 @@ func echoedSecret(t *testing.T) {
 			s := newServer(t)
 			s.use(guest("echo"))
 			s.private = []string{strings.TrimPrefix(host.URL, "http://")}
-			const secret = "a-client-secret-that-nobody-else-has"
+			const secret = "a-client-secret-of-this-tenant-alone"
 			s.tenants = `  acme: { provider: echo, settings: { base: "` + host.URL + `", param: ` + param + ` }, client_id: app, client_secret: ` + secret + `, scopes: [read], backend: "` + server.URL + `/mcp" }` + "\n"
 			s.mustStart()
 			c := newClient(t, s.tenantURL("acme"))
