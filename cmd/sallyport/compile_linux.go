@@ -9,7 +9,7 @@ import (
 
 const (
 	compileMemory  = 3 << 30 // bytes of address space beyond what the program starts with
-	compileSeconds = 20      // of processor time; a module of 3 MB takes 3
+	compileSeconds = 60      // of processor time; a module of 3 MB takes 3, and ten times that under the race detector
 )
 
 // limitProcess puts this process under the limits of a compiler.

@@ -3,6 +3,7 @@ package oplog
 import (
 	"bytes"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +14,7 @@ import (
 func TestSuppressedLinesAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
+		var out output
 		l := New(hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info}))
 		for range maxLines + 15 {
 			l.Write(hclog.Warn, "login failed", []any{"tenant", "music"}, "error", "x")
@@ -37,6 +38,30 @@ func TestSuppressedLinesAreCounted(t *testing.T) {
 		}
 		time.Sleep(2 * window)
 	})
+}
+
+// output collects lines, which the end of a window writes on a timer's goroutine.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func (o *output) Reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.b.Reset()
 }
 
 func TestNilLogWritesNothing(t *testing.T) {

@@ -95,7 +95,7 @@ type shim struct {
 func newShim(t *testing.T, front string) *shim {
 	t.Helper()
 	s := &shim{}
-	server := httptest.NewServer(&httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Transport:     direct.Transport,
 		FlushInterval: -1, // every event at once
 		ErrorHandler:  func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
@@ -106,10 +106,22 @@ func newShim(t *testing.T, front string) *shim {
 				p.Out.Header.Set("Authorization", "Bearer "+token.(string))
 			}
 		},
-	})
+	}
+	server := httptest.NewServer(fullDuplex(proxy))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s
+}
+
+// fullDuplex lets a proxy answer while its transport is not done with the body.
+// net/http closes the body of a request when the handler begins to answer. A
+// transport that asks a body it has read whether more comes, and finds it closed,
+// gives up its connection, and the rest of the answer is lost.
+func fullDuplex(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/1 only, and each of our connections is
+		next.ServeHTTP(w, r)
+	})
 }
 
 // conformanceToken logs in at a tenant as the tool's client.

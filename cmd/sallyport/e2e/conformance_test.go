@@ -72,7 +72,7 @@ type judged struct{ Name, Issuer, Backend string }
 func buildJudged(t *testing.T) *gateway {
 	t.Helper()
 	dir := t.TempDir()
-	g := &gateway{t: t, dir: dir, world: &world{bin: filepath.Join(dir, "sallyport")}}
+	g := &gateway{t: t, dir: dir, world: &world{bin: filepath.Join(dir, "sallyport")}, out: newOutput(t)}
 	run(t, "go", "build", "-o", g.world.bin, "..")
 	run(t, g.world.bin, "plugin", "build", "-o", g.pluginDir(), "../../../providers/oauth2")
 	g.site = site{front: loopback.Free(t), operator: loopback.Free(t)}

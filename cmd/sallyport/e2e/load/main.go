@@ -35,11 +35,15 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		handler = &httputil.ReverseProxy{
+		proxy := &httputil.ReverseProxy{
 			Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) },
 			// The same connections to the backend as Sallyport's own.
 			Transport: &http.Transport{MaxIdleConnsPerHost: 256},
 		}
+		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).EnableFullDuplex() // without it net/http closes the body while the transport reads it
+			proxy.ServeHTTP(w, r)
+		})
 	default:
 		return fmt.Errorf("usage: load backend | load proxy URL")
 	}

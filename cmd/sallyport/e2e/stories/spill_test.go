@@ -250,6 +250,7 @@ type tunnel struct {
 
 func (p *tunnel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect {
+		_ = http.NewResponseController(w).EnableFullDuplex() // without it net/http closes the body while the transport reads it
 		(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)
 		return
 	}
