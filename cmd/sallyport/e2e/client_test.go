@@ -45,6 +45,7 @@ type client interface {
 // answer is one line of client.mjs.
 type answer struct {
 	Authorize    string // it wants a login at this URL, and the rest is empty
+	Failed       string // the SDK's error, with no tools and no whoami
 	Tools        []string
 	Whoami       demo.Profile
 	ClientID     string
@@ -63,13 +64,18 @@ type goClient struct {
 func newGoClient(ctx context.Context, t *testing.T, w *world, g *gateway) client {
 	t.Helper()
 	c := &goClient{}
-	c.Client = connect(ctx, t, g.mcpURL(octo), func(f *demo.Form) error {
-		if f.Has("decision") {
-			c.asked.Add(1)
-		}
-		return w.signIn(f)
-	})
+	c.Client = connect(ctx, t, g.mcpURL(octo), counted(&c.asked, w.signIn))
 	return c
+}
+
+// counted fills pages as fill does, and counts those that ask for consent.
+func counted(asked *atomic.Int32, fill demo.Fill) demo.Fill {
+	return func(f *demo.Form) error {
+		if f.Has("decision") {
+			asked.Add(1)
+		}
+		return fill(f)
+	}
 }
 
 func (c *goClient) logins() int { return int(c.asked.Load()) }
@@ -131,6 +137,9 @@ func (c *script) do(ctx context.Context, command string) (answer, error) {
 		}
 		if err != nil {
 			return a, fmt.Errorf("%s: %s: %w", c.name, command, err)
+		}
+		if a.Failed != "" {
+			return a, fmt.Errorf("%s: %s: %s", c.name, command, a.Failed)
 		}
 		if a.Authorize == "" {
 			if !slices.Equal(a.Tools, []string{demo.ToolWhoami}) {

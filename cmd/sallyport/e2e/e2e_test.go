@@ -38,6 +38,7 @@ func TestEndToEnd(t *testing.T) {
 		{"Slack's users and bot are told apart", slackTokens},
 		{"oidc-provider never sees a token twice", oidcProvider},
 		{"fosite never sees a token twice", fosite},
+		{"sessions that end at oidc-provider cost one login each", endedSessions},
 		{"the example server in TypeScript works on the user's data", exampleServer(typeScriptExample)},
 		{"the example server in Python works on the user's data", exampleServer(pythonExample)},
 		{"the example server in Go works on the user's data", exampleServer(goExample)},

@@ -12,7 +12,8 @@ const [url, redirectUrl] = process.argv.slice(2);
 const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const say = (line) => console.log(JSON.stringify(line));
 
-// OAuthClientProvider, in memory.
+// OAuthClientProvider, in memory. A stream that ends and a call can both find that
+// a login is due: the user is asked once, at the first one's URL.
 const kept = {};
 const provider = {
   redirectUrl,
@@ -21,13 +22,13 @@ const provider = {
     redirect_uris: [redirectUrl],
     token_endpoint_auth_method: 'none',
   },
-  state: () => (kept.state = crypto.randomUUID()),
+  state: () => (kept.state ??= crypto.randomUUID()),
   clientInformation: () => kept.client,
   saveClientInformation: (client) => { kept.client = client; },
   tokens: () => kept.tokens,
   saveTokens: (tokens) => { kept.tokens = tokens; },
-  redirectToAuthorization: (authorize) => say({ authorize }),
-  saveCodeVerifier: (verifier) => { kept.verifier = verifier; },
+  redirectToAuthorization: (authorize) => { kept.authorize ??= authorize; },
+  saveCodeVerifier: (verifier) => { kept.verifier ??= verifier; },
   codeVerifier: () => kept.verifier,
   discoveryState: () => kept.discovery,
   saveDiscoveryState: (discovery) => { kept.discovery = discovery; },
@@ -60,16 +61,23 @@ async function callWithLogin() {
   } catch (error) {
     if (!(error instanceof UnauthorizedError)) throw error;
   }
+  say({ authorize: kept.authorize });
   const answer = new URL((await input.next()).value).searchParams;
   if (answer.get('state') !== kept.state) throw new Error(`state ${answer.get('state')}, expected ${kept.state}`);
   await transport.finishAuth(answer); // refuses an error, no code, and another's iss
+  for (const name of ['authorize', 'state', 'verifier']) delete kept[name];
   return call();
 }
 
 for (let line = await input.next(); !line.done; line = await input.next()) {
   if (line.value === 'refresh') kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
-  const seen = await callWithLogin();
-  const { access_token: accessToken, refresh_token: refreshToken, scope } = kept.tokens;
-  say({ ...seen, clientId: kept.client.client_id, accessToken, refreshToken, scope });
+  let seen;
+  try {
+    seen = await callWithLogin();
+  } catch (error) {
+    seen = { failed: String(error) };
+  }
+  const { access_token: accessToken, refresh_token: refreshToken, scope } = kept.tokens ?? {};
+  say({ ...seen, clientId: kept.client?.client_id, accessToken, refreshToken, scope });
 }
 await client?.close();

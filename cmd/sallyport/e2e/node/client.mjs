@@ -3,7 +3,8 @@
 //   node client.mjs MCP-URL REDIRECT-URI
 //
 // It reads commands from standard input, one a line, and answers each with a
-// line of JSON, {tools, whoami, clientId, accessToken, refreshToken, scope, refusals}:
+// line of JSON, {tools, whoami, clientId, accessToken, refreshToken, scope, refusals},
+// where failed stands for tools and whoami if the SDK reports an error:
 //
 //   call    list the tools and call whoami
 //   refresh the same, with an access token that has gone bad
@@ -19,7 +20,8 @@ const [url, redirectUrl] = process.argv.slice(2);
 const input = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const say = (line) => console.log(JSON.stringify(line));
 
-// OAuthClientProvider, in memory.
+// OAuthClientProvider, in memory. A stream that ends and a call can both find that
+// a login is due: the user is asked once, at the first one's URL.
 const kept = {};
 const provider = {
   redirectUrl,
@@ -30,13 +32,13 @@ const provider = {
     response_types: ['code'],
     token_endpoint_auth_method: 'none',
   },
-  state: () => (kept.state = crypto.randomUUID()),
+  state: () => (kept.state ??= crypto.randomUUID()),
   clientInformation: () => kept.client,
   saveClientInformation: (client) => { kept.client = client; },
   tokens: () => kept.tokens,
   saveTokens: (tokens) => { kept.tokens = tokens; },
-  redirectToAuthorization: (authorize) => say({ authorize }),
-  saveCodeVerifier: (verifier) => { kept.verifier = verifier; },
+  redirectToAuthorization: (authorize) => { kept.authorize ??= authorize; },
+  saveCodeVerifier: (verifier) => { kept.verifier ??= verifier; },
   codeVerifier: () => kept.verifier,
   invalidateCredentials: (what) => {
     const names = { client: ['client'], tokens: ['tokens'], verifier: ['verifier'] };
@@ -74,18 +76,25 @@ async function callWithLogin() {
     }
     if (!(error instanceof UnauthorizedError)) throw error;
   }
+  say({ authorize: kept.authorize });
   const answer = new URL((await input.next()).value).searchParams;
   if (answer.get('state') !== kept.state) throw new Error(`state ${answer.get('state')}, expected ${kept.state}`);
   if (!answer.has('code')) throw new Error(`no code: ${answer}`);
   await transport.finishAuth(answer.get('code'));
+  for (const name of ['authorize', 'state', 'verifier']) delete kept[name];
   return call();
 }
 
 for (let line = await input.next(); !line.done; line = await input.next()) {
   refusals = 0;
   if (line.value === 'refresh') kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
-  const seen = await callWithLogin();
-  const { access_token: accessToken, refresh_token: refreshToken, scope } = kept.tokens;
-  say({ ...seen, clientId: kept.client.client_id, accessToken, refreshToken, scope, refusals });
+  let seen;
+  try {
+    seen = await callWithLogin();
+  } catch (error) {
+    seen = { failed: String(error) };
+  }
+  const { access_token: accessToken, refresh_token: refreshToken, scope } = kept.tokens ?? {};
+  say({ ...seen, clientId: kept.client?.client_id, accessToken, refreshToken, scope, refusals });
 }
 await client?.close();
