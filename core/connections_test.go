@@ -284,19 +284,36 @@ func TestFailedSignInIsToldOnThePage(t *testing.T) {
 	t.Parallel()
 	s := coretest.New(t)
 	user := s.Browser()
-	wantSee(t, s, s.Get(t, user, signInCallback(t, s, user, url.Values{"error": {"access_denied"}})), "sign-in-failed")
+	wantFailedSignIn(t, s, s.Get(t, user, signInCallback(t, s, user, url.Values{"error": {"access_denied"}})))
 	s.Fake.Exchange = &upstream.Error{Kind: upstream.Unavailable, Detail: "upstream-detail"}
-	wantSee(t, s, s.Get(t, user, signInCallback(t, s, user, url.Values{"code": {"ada"}})), "sign-in-failed")
-	page := s.Get(t, user, "/music/connections?notice=sign-in-failed")
+	id := wantFailedSignIn(t, s, s.Get(t, user, signInCallback(t, s, user, url.Values{"code": {"ada"}})))
+	page := s.Get(t, user, "/music/connections?notice=sign-in-failed&id="+id)
+	if !strings.Contains(page.Body, "request id: <code>"+id+"</code>") || !strings.Contains(s.Log(), "request="+id) {
+		t.Errorf("the page and the log do not have the id %q in common:\n%s\n%s", id, page.Body, s.Log())
+	}
 	if !strings.Contains(page.Body, "did not succeed") || !strings.Contains(page.Body, `value="sign-in"`) {
 		t.Errorf("the page: %s", page.Body)
 	}
 	if strings.Contains(s.Audit(), "signed_in") || strings.Count(s.Audit(), `"action":"login_failed"`) != 2 {
 		t.Errorf("audit: %s", s.Audit())
 	}
-	if page := s.Get(t, user, "/music/connections?notice=Call+0800"); strings.Contains(page.Body, "0800") {
-		t.Error("the address puts words on the page")
+	for _, query := range []string{"notice=Call+0800", "notice=sign-in-failed&id=Call+0800", "notice=stale&id=aaaaaaaa0800"} {
+		if page := s.Get(t, user, "/music/connections?"+query); strings.Contains(page.Body, "0800") {
+			t.Errorf("%s: the address puts words on the page", query)
+		}
 	}
+}
+
+// wantFailedSignIn fails unless a sends the browser to the page with the id of
+// the request that failed, which it returns.
+func wantFailedSignIn(t *testing.T, s *coretest.Server, a coretest.Answer) (id string) {
+	t.Helper()
+	id = a.Header.Get("X-Request-Id")
+	want := s.URL + "/music/connections?id=" + id + "&notice=sign-in-failed"
+	if got := a.Header.Get("Location"); a.Status != http.StatusSeeOther || got != want || id == "" {
+		t.Errorf("got %d %q, want a redirect to %s", a.Status, got, want)
+	}
+	return id
 }
 
 func TestConnectionsWithoutTheStoreAreUnavailable(t *testing.T) {

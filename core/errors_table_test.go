@@ -117,7 +117,7 @@ func TestCallsFollowTheTableOfErrors(t *testing.T) {
 				t.Errorf("the client's refresh: %d %s, and the grant is %s", refreshed.Status, refreshed.Body, want.Grant)
 			}
 			grants := 0
-			if _, err := s.Core.Grants().Each(t.Context(), "music", func(e grant.Entry) error {
+			if _, err := s.Core.Grants().Each(t.Context(), s.Core.Tenants().Get("music"), func(e grant.Entry) error {
 				if grants++; (e.State == grant.NeedsLogin) != (want.Grant == upstream.NeedsLogin) {
 					t.Errorf("the grant is %s, want %s", e.State, want.Grant)
 				}

@@ -28,7 +28,10 @@ func grantListCommand(sys system) *cobra.Command {
 		Use:   "list -c FILE",
 		Short: "List grants: who connected which client, since when",
 		Long: "List reads every grant of all tenants, or of one. One in the state needs_login works\n" +
-			"again when its user logs in; --json has the reason. It shows no token and cannot:\n" +
+			"again when its user logs in; --json has the reason. The tokens of one in the state\n" +
+			"refused are refused although its record is there: it was revoked by time (not_before),\n" +
+			"its time is over (gone), or it is of another upstream than the tenant's settings name\n" +
+			"(other_upstream). List shows no token and cannot:\n" +
 			"what seals them is in the tokens of the client. With --json it prints one object a\n" +
 			"line, so that a million grants can be read one by one.\n" + asksServer,
 		Example: "  sallyport grant list -c sallyport.yaml --tenant music\n" +
@@ -77,12 +80,15 @@ func tableOfGrants(w io.Writer) (show func(admin.Grant) error, flush func() erro
 		}
 }
 
-// stateOf is the state in one word, with what the upstream refused a renewal for.
+// stateOf is the state in one word, with its reason where there is one.
 func stateOf(g admin.Grant) string {
-	if g.LoginReason == nil {
-		return g.State
+	switch {
+	case g.Refused != "":
+		return g.State + "(" + plain(g.Refused) + ")"
+	case g.LoginReason != nil:
+		return g.State + "(" + plain(g.LoginReason.Kind) + ")"
 	}
-	return g.State + "(" + plain(g.LoginReason.Kind) + ")"
+	return g.State
 }
 
 // minute writes a time for a table.

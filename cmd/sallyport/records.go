@@ -56,6 +56,7 @@ func (r *records) admin() *admin.Records {
 			}
 			return &tenant.Tenant{
 				Name: name, Clients: knownClients(c), ClientDocuments: tenant.ClientDocuments{Off: c.CIMD == "off", Hosts: c.CIMDHosts},
+				Lifetimes: tenant.Lifetimes{Absolute: c.Lifetimes.Absolute},
 			}
 		},
 		Names: func() []string { return slices.Sorted(maps.Keys(r.cfg.Tenants)) },

@@ -110,7 +110,7 @@ func refuseNewer(ctx context.Context, source store.Exporter, keys *seal.Keyring)
 func (r *records) sayUnreadable(ctx context.Context, sys system) error {
 	grants := grant.NewStore(r.store, r.keys, nil)
 	for _, name := range slices.Sorted(maps.Keys(r.cfg.Tenants)) {
-		n, err := grants.Each(ctx, name, func(grant.Entry) error { return nil })
+		n, err := grants.Unreadable(ctx, name)
 		if err != nil {
 			return err
 		}

@@ -35,6 +35,9 @@ type Grant struct {
 	Created     time.Time `json:"created"`
 	LastUsed    time.Time `json:"last_used"`
 	Expires     time.Time `json:"expires"`
+	// Refused is why the state is refused, and empty in every other: not_before
+	// (revoked by time), gone (its time is over) or other_upstream.
+	Refused string `json:"refused,omitempty"`
 	// LoginReason is why the state is needs_login, and nil in every other.
 	LoginReason *LoginReason `json:"login_reason,omitempty"`
 }
@@ -69,7 +72,7 @@ type Client struct {
 	Tenant   string     `json:"tenant"`
 	Client   string     `json:"client"` // hash of the client id
 	Name     string     `json:"name,omitempty"`
-	Grants   int        `json:"grants"`
+	Grants   int        `json:"grants"`              // that have not ended
 	LastUsed *time.Time `json:"last_used,omitempty"` // nil: no grant
 	Blocked  *time.Time `json:"blocked,omitempty"`   // since when; nil: not blocked
 }

@@ -65,7 +65,11 @@ func (r acting) Grants(ctx context.Context, only GrantFilter, f func(Grant) erro
 	r.record(ctx, audit.Event{Action: audit.GrantsListed, Tenant: only.Tenant, Subject: only.Account})
 	unreadable = map[string]int{}
 	for _, name := range names {
-		n, err := r.Store.Each(ctx, name, func(e grant.Entry) error {
+		t := r.Tenant(name)
+		if t == nil { // removed since
+			continue
+		}
+		n, err := r.Store.Each(ctx, t, func(e grant.Entry) error {
 			if only.Account != "" && e.Subject != only.Account {
 				return nil
 			}
@@ -81,13 +85,21 @@ func (r acting) Grants(ctx context.Context, only GrantFilter, f func(Grant) erro
 	return unreadable, nil
 }
 
+// stateRefused is the state of a grant whose record is there although its tokens
+// are refused.
+const stateRefused = "refused"
+
 func row(tenantName string, e grant.Entry) Grant {
 	var reason *LoginReason
 	if r := e.LoginReason; r != nil {
 		reason = &LoginReason{Kind: string(r.Kind), Detail: r.Detail, Since: r.Since.UTC()}
 	}
+	state := string(e.State)
+	if e.Refused != "" {
+		state = stateRefused
+	}
 	return Grant{
-		Tenant: tenantName, ID: e.ID, State: string(e.State), Account: e.Subject, AccountName: e.AccountName,
+		Tenant: tenantName, ID: e.ID, State: state, Refused: string(e.Refused), Account: e.Subject, AccountName: e.AccountName,
 		Client: e.ClientHash, ClientName: e.ClientName, RedirectURI: e.RedirectURI, Scopes: e.Scopes,
 		Created: e.Created.UTC(), LastUsed: e.LastUsed.UTC(), Expires: e.Expires.UTC(),
 		LoginReason: reason,
@@ -143,7 +155,10 @@ func (r acting) Clients(ctx context.Context, tenantName string) ([]Client, error
 		}
 		return c
 	}
-	if _, err := r.Store.Each(ctx, tenantName, func(e grant.Entry) error {
+	if _, err := r.Store.Each(ctx, t, func(e grant.Entry) error {
+		if e.Refused == grant.NotBefore || e.Refused == grant.Gone {
+			return nil
+		}
 		c := find(e.ClientHash)
 		c.Name = cmp.Or(c.Name, e.ClientName)
 		c.Grants++
@@ -222,7 +237,7 @@ func (r acting) seen(ctx context.Context, t *tenant.Tenant, hash string) (name s
 		return b.Name, true, nil
 	}
 	enough := errors.New("found")
-	_, err = r.Store.Each(ctx, t.Name, func(e grant.Entry) error {
+	_, err = r.Store.Each(ctx, t, func(e grant.Entry) error {
 		if e.ClientHash != hash {
 			return nil
 		}

@@ -159,18 +159,21 @@ func withAnswer(err error, query url.Values) error {
 // RATIONALE). The tenant's policy has no say: whoever is not admitted any more
 // must still be able to end what there is.
 func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tenant, s session.Session) error {
-	event, notice := audit.Event{Action: audit.LoginFailed, Tenant: t.Name}, pages.SignInFailed
-	if cred, err := exchange(r, t, s); err != nil {
+	event := audit.Event{Action: audit.LoginFailed, Tenant: t.Name}
+	cred, err := exchange(r, t, s)
+	if err != nil {
 		event.Reason = reason(err)
 		_ = e.Log.LoginFailed(r.Context(), t.Name, upstream.StepSignIn, err) // the page says that it failed
-	} else {
-		event.Action, event.Subject, event.Upstream, notice = audit.SignedIn, cred.Account.ID, t.UpstreamIdentity(), pages.NoNotice
-		if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name, Upstream: t.UpstreamIdentity()}); err != nil {
-			return err
-		}
+		e.Audit.Record(r.Context(), event)
+		pages.SeeSignInFailed(w, t, middleware.GetReqID(r.Context()))
+		return nil
+	}
+	event.Action, event.Subject, event.Upstream = audit.SignedIn, cred.Account.ID, t.UpstreamIdentity()
+	if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name, Upstream: t.UpstreamIdentity()}); err != nil {
+		return err
 	}
 	e.Audit.Record(r.Context(), event)
-	pages.SeeConnections(w, t, notice)
+	pages.SeeConnections(w, t, pages.NoNotice)
 	return nil
 }
 

@@ -49,7 +49,7 @@ func (e *Endpoint) show(w http.ResponseWriter, r *http.Request, t *tenant.Tenant
 		return err
 	}
 	page := pages.Connections{
-		Tenant: pages.Of(t), Notice: pages.NoticeOf(r), Action: t.Issuer + tenant.ConnectionsPath, Request: form,
+		Tenant: pages.Of(t), Notice: pages.NoticeOf(r), RequestID: pages.FailedRequestOf(r), Action: t.Issuer + tenant.ConnectionsPath, Request: form,
 		SignedIn: v.Subject != "", AccountName: v.Name,
 	}
 	if page.SignedIn {

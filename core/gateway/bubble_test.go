@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/tenant"
 )
 
@@ -116,6 +117,8 @@ func TestStreamEndsWithItsGrantAndNotWithItsToken(t *testing.T) {
 		"it lasts longer than a token": {0, func(_ *testing.T, b *bubble) { b.lasts.Store(int64(170 * time.Minute)) }, 170 * time.Minute},
 		"the grant expires":            {0, func(_ *testing.T, b *bubble) { b.lasts.Store(int64(9 * time.Hour)) }, 3 * time.Hour},
 		"the grant is ended":           {0, endAll, event},
+		"it is revoked by time":        {0, revokeAll, event},
+		"revoked, the store down":      {0, func(t *testing.T, b *bubble) { revokeAll(t, b); b.Store.Fail(downFor(5 * time.Minute)) }, event + 5*time.Minute},
 		"the store is down":            {0, func(_ *testing.T, b *bubble) { b.Store.Fail(func(string, string) error { return errors.New("down") }) }, time.Hour},
 		"it is ended, the store down":  {0, func(t *testing.T, b *bubble) { endAll(t, b); b.Store.Fail(downFor(5 * time.Minute)) }, event + 5*time.Minute},
 	} {
@@ -138,7 +141,7 @@ func TestStreamEndsWithItsGrantAndNotWithItsToken(t *testing.T) {
 					t.Error(err)
 				}
 				late := 31 * time.Second
-				if what == "the grant is ended" {
+				if what == "the grant is ended" || what == "it is revoked by time" {
 					late = time.Second // this process has ended it
 				}
 				if took := time.Since(began); took < c.lasts || took > c.lasts+late {
@@ -157,6 +160,13 @@ func endAll(t *testing.T, b *bubble) {
 	t.Helper()
 	if n, err := b.Core.Grants().DeleteAll(t.Context(), "music"); n != 1 || err != nil {
 		t.Errorf("ended %d, %v", n, err)
+	}
+}
+
+func revokeAll(t *testing.T, b *bubble) {
+	t.Helper()
+	if err := b.Core.Grants().RevokeBefore(t.Context(), grant.Scope{}, time.Now()); err != nil {
+		t.Error(err)
 	}
 }
 

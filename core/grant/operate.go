@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sallyport/sallyport/core/store"
+	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
 )
 
@@ -23,6 +24,11 @@ type Entry struct {
 	Subject     string // the account's stable id at the upstream
 	AccountName string
 	Upstream    upstream.Identity // the app that the user granted access to; zero: a release without identities wrote it
+	// Refused is why the grant's tokens are refused although its record is
+	// there, and empty where they are not: NotBefore, Gone (its time is over) or
+	// OtherUpstream. The record of a grant that has ended goes when its time to
+	// live is over.
+	Refused Reason
 }
 
 func (r *Record) entry(id string) Entry {
@@ -34,9 +40,31 @@ const scanners = 8
 
 // Each calls f with every grant of a tenant, in no order and one after the
 // other, until f returns an error, which Each returns. It returns how many
-// grants it could not read, because their server key is gone: nobody can use
+// grants it could not read, because their server key is gone: no client can use
 // them, unless the key comes back.
-func (s *Store) Each(ctx context.Context, tenantName string, f func(Entry) error) (unreadable int, err error) {
+func (s *Store) Each(ctx context.Context, t *tenant.Tenant, f func(Entry) error) (unreadable int, err error) {
+	before, err := s.before.get(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return s.each(ctx, t.Name, func(id string, r *Record) error {
+		e := r.entry(id)
+		e.Expires, e.Refused = r.ends(t), ReasonOf(s.ended(t, r, before))
+		// A tenant that is down, or opened without its provider, has no upstream to
+		// compare with.
+		if _, ours := t.Owner(r.Upstream, r.Created); e.Refused == "" && !ours && t.Down == "" && t.UpstreamIdentity() != "" {
+			e.Refused = OtherUpstream
+		}
+		return f(e)
+	})
+}
+
+// Unreadable counts the grants of a tenant that no server key opens.
+func (s *Store) Unreadable(ctx context.Context, tenantName string) (int, error) {
+	return s.each(ctx, tenantName, func(string, *Record) error { return nil })
+}
+
+func (s *Store) each(ctx context.Context, tenantName string, f func(id string, r *Record) error) (unreadable int, err error) {
 	var one sync.Mutex
 	enough := false
 	err = s.scan(ctx, tenantName, func(ctx context.Context, id string) error {
@@ -52,7 +80,7 @@ func (s *Store) Each(ctx context.Context, tenantName string, f func(Entry) error
 		case err != nil:
 			return err
 		}
-		err = f(rec.entry(id))
+		err = f(id, &rec)
 		enough = err != nil
 		return err
 	})

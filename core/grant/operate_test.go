@@ -3,16 +3,19 @@ package grant
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sallyport/sallyport/core/seal"
+	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // all is what Each shows, as "account client", in order.
 func (h *harness) all(t testing.TB) (shown []string) {
 	t.Helper()
-	unreadable, err := h.Each(t.Context(), h.t.Name, func(e Entry) error {
+	unreadable, err := h.Each(t.Context(), h.t, func(e Entry) error {
 		shown = append(shown, e.Subject+" "+e.ClientName)
 		return nil
 	})
@@ -79,7 +82,7 @@ func TestGrantsOfAnotherKeyAreCountedAndLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger := NewStore(h.driver, keys, h.clock.now)
-	n, err := stranger.Each(t.Context(), h.t.Name, func(Entry) error { t.Error("shown"); return nil })
+	n, err := stranger.Each(t.Context(), h.t, func(Entry) error { t.Error("shown"); return nil })
 	if n != 1 || err != nil {
 		t.Errorf("%d unreadable, %v", n, err)
 	}
@@ -102,7 +105,7 @@ func TestScanEndsWithItsFirstError(t *testing.T) {
 	}
 	h.forget()
 	enough, calls := errors.New("enough"), 0
-	if _, err := h.Each(t.Context(), h.t.Name, func(Entry) error { calls++; return enough }); !errors.Is(err, enough) || calls != 1 {
+	if _, err := h.Each(t.Context(), h.t, func(Entry) error { calls++; return enough }); !errors.Is(err, enough) || calls != 1 {
 		t.Errorf("%v after %d calls", err, calls)
 	}
 	down := errors.New("down")
@@ -112,7 +115,7 @@ func TestScanEndsWithItsFirstError(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := h.Each(t.Context(), h.t.Name, func(Entry) error { return nil }); !errors.Is(err, down) {
+	if _, err := h.Each(t.Context(), h.t, func(Entry) error { return nil }); !errors.Is(err, down) {
 		t.Error(err)
 	}
 	if _, err := h.DeleteAccount(t.Context(), h.t.Name, "ada"); !errors.Is(err, down) {
@@ -136,6 +139,44 @@ func TestNoGrantIsNamedLikeAFlag(t *testing.T) {
 	for range 500 {
 		if id := h.loginAs(t, "ada", "a").Grant.ID; id[0] == '-' {
 			t.Fatalf("a grant's id is %s", id)
+		}
+	}
+}
+
+// TestOperatorSeesWhichGrantsAreRefused: a record that is there is not shown as a
+// login that works.
+func TestOperatorSeesWhichGrantsAreRefused(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.t = h.of("up_a")
+	h.loginAs(t, "ada", "a")
+	h.clock.advance(time.Hour)
+	if err := h.RevokeBefore(t.Context(), Scope{Tenant: h.t}, h.clock.now()); err != nil {
+		t.Fatal(err)
+	}
+	h.clock.advance(time.Minute)
+	h.loginAs(t, "grace", "a")
+	shorter, down := *h.t, *h.of("up_other")
+	shorter.Lifetimes.Absolute, down.Down = time.Second, "its plugin is missing"
+	h.clock.advance(time.Minute)
+	for what, c := range map[string]struct {
+		t    *tenant.Tenant
+		want map[string]Reason
+	}{
+		"revoked by time":             {h.t, map[string]Reason{"ada": NotBefore, "grace": ""}},
+		"a shorter absolute lifetime": {&shorter, map[string]Reason{"ada": Gone, "grace": Gone}},
+		"another upstream":            {h.of("up_other"), map[string]Reason{"ada": NotBefore, "grace": OtherUpstream}},
+		"down":                        {&down, map[string]Reason{"ada": NotBefore, "grace": ""}},
+	} {
+		got := map[string]Reason{}
+		if _, err := h.Each(t.Context(), c.t, func(e Entry) error {
+			got[e.Subject] = e.Refused
+			if want := e.Created.Add(c.t.Lifetimes.Absolute); e.Expires.After(want) {
+				t.Errorf("%s: shown to end at %v, ends at %v", what, e.Expires, want)
+			}
+			return nil
+		}); err != nil || !maps.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v (%v)", what, got, c.want, err)
 		}
 	}
 }

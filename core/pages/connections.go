@@ -3,6 +3,7 @@ package pages
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"time"
 
 	"github.com/sallyport/sallyport/core/tenant"
@@ -11,13 +12,15 @@ import (
 // Connections is where a user sees and ends what they connected.
 type Connections struct {
 	Tenant
-	Notice Notice
+	Notice  Notice
+	Request string // the form's state
+	// RequestID finds the log line of a sign-in that failed; may be empty.
+	RequestID string
 
 	// Action is the form's target, same origin. The form is posted with the
 	// field request and one of: do, which is DoSignIn, DoSignOut or DoEndAll;
 	// end, which is the ID of a connection.
-	Action  string
-	Request string
+	Action string
 
 	SignedIn    bool
 	AccountName string // who is signed in, in the upstream's words; may be empty
@@ -62,7 +65,13 @@ const (
 	Stale        Notice = "stale" // the form was too old or from elsewhere: nothing was done
 )
 
-const noticeParam = "notice"
+const (
+	noticeParam  = "notice"
+	requestParam = "id"
+)
+
+// requestForm is what core makes of 9 random bytes.
+var requestForm = regexp.MustCompile(`^[A-Za-z0-9_-]{12}$`)
 
 // NoticeOf returns the notice that a request for the page carries.
 func NoticeOf(r *http.Request) Notice {
@@ -73,13 +82,38 @@ func NoticeOf(r *http.Request) Notice {
 	return NoNotice
 }
 
+// FailedRequestOf returns the id of the request of a sign-in that failed, which a
+// request for the page carries, or the empty string. Anything else than an id is
+// left out: the address is not only the server's to write.
+func FailedRequestOf(r *http.Request) string {
+	id := r.URL.Query().Get(requestParam)
+	if NoticeOf(r) != SignInFailed || !requestForm.MatchString(id) {
+		return ""
+	}
+	return id
+}
+
+// SeeSignInFailed sends the browser to t's connections page, which shows the id
+// of the request that failed: the log has the reason under it.
+func SeeSignInFailed(w http.ResponseWriter, t *tenant.Tenant, requestID string) {
+	see(w, t, url.Values{noticeParam: {string(SignInFailed)}, requestParam: {requestID}})
+}
+
 // SeeConnections sends the browser to t's connections page, by GET whatever the
 // method of this request (303), so that reloading repeats nothing. Nothing that
 // came with a request has a part in the address.
 func SeeConnections(w http.ResponseWriter, t *tenant.Tenant, n Notice) {
-	to := t.Issuer + tenant.ConnectionsPath
+	var query url.Values
 	if n != NoNotice {
-		to += "?" + url.Values{noticeParam: {string(n)}}.Encode()
+		query = url.Values{noticeParam: {string(n)}}
+	}
+	see(w, t, query)
+}
+
+func see(w http.ResponseWriter, t *tenant.Tenant, query url.Values) {
+	to := t.Issuer + tenant.ConnectionsPath
+	if len(query) > 0 {
+		to += "?" + query.Encode()
 	}
 	h := w.Header()
 	h.Set("Location", to)
