@@ -441,7 +441,9 @@ type Lifetimes struct {
 	Absolute time.Duration `koanf:"absolute" default:"8760h" min:"1h" max:"87600h"`
 
 	// How long a refresh token just rotated is answered again instead of being
-	// taken for theft.
+	// taken for theft. What comes again is counted in the metric
+	// `sallyport_refresh_tokens_repeated_total` by tenant and outcome: answered,
+	// suspect (the third of one token, or one from another network) and ended.
 	ReuseWindow time.Duration `koanf:"reuse_window" default:"30s" min:"1s" max:"10m"`
 }
 

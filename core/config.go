@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/store"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/tokens"
 )
 
 // Config is what a Server is made of. Tenants, Store and Keys are required.
@@ -38,6 +39,9 @@ type Config struct {
 	// those on this machine.
 	TrustedProxies remote.Proxies
 	Now            func() time.Time // nil: time.Now
+	// RefreshRepeated counts a refresh token that came again, see package tokens.
+	// nil: it is not counted.
+	RefreshRepeated func(tenantName string, what tokens.RepeatOutcome)
 
 	wall func() time.Time // the network's clock, whatever Now says
 }

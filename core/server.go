@@ -91,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 		&consent.Endpoint{Clients: clients, Sessions: sessions, Pages: s.pages, Audit: cfg.Audit, Log: s.oplog},
 		&connections.Endpoint{Sessions: sessions, Grants: s.grants, Pages: s.pages, Audit: cfg.Audit},
 		&callback.Endpoint{Clients: clients, Sessions: sessions, Grants: s.grants, Audit: cfg.Audit, Log: s.oplog},
-		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Log: cfg.Log, Now: cfg.Now},
+		&tokens.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit, Log: cfg.Log, Now: cfg.Now, Repeated: cfg.RefreshRepeated},
 		&revoke.Endpoint{Clients: clients, Grants: s.grants, Keeper: keeper, Audit: cfg.Audit},
 		&introspect.Endpoint{Grants: s.grants, Audit: cfg.Audit},
 		s.gateway,

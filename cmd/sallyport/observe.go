@@ -14,6 +14,7 @@ import (
 
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/audit"
+	"github.com/sallyport/sallyport/core/tokens"
 	"github.com/sallyport/sallyport/plugins"
 )
 
@@ -29,6 +30,7 @@ type signals struct {
 	talks    *prometheus.CounterVec
 	fuel     *prometheus.CounterVec
 	changes  *prometheus.CounterVec
+	repeats  *prometheus.CounterVec
 	waiting  *prometheus.GaugeVec
 }
 
@@ -57,11 +59,15 @@ func newSignals(log *audit.Log) *signals {
 			Name: "sallyport_plugin_changes_total", Help: "Plugins loaded, swapped, refused, retired, resting and recalled.",
 		}, []string{"change"}),
 	}
+	s.repeats = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "sallyport_refresh_tokens_repeated_total",
+		Help: "Refresh tokens that came again, by outcome: answered (within reuse_window), suspect (answered, but often or from another network) or ended (the grant).",
+	}, []string{"tenant", "outcome"})
 	s.waiting = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "sallyport_tenant_change_waiting", Help: "1 for a tenant whose new configuration leads to another upstream and waits for the operator.",
 	}, []string{"tenant"})
 	s.registry.MustRegister(auditMetrics(log)...)
-	s.registry.MustRegister(s.waiting, s.requests, s.seconds, s.runs, s.talks, s.fuel, s.changes,
+	s.registry.MustRegister(s.waiting, s.repeats, s.requests, s.seconds, s.runs, s.talks, s.fuel, s.changes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return s
 }
@@ -119,6 +125,11 @@ func (s *signals) Run(e plugins.RunEvent) {
 // Conversation implements plugins.Observer.
 func (s *signals) Conversation(e plugins.ConversationEvent) {
 	s.talks.WithLabelValues(e.Provider, e.Tenant, e.Op, e.Outcome).Inc()
+}
+
+// refreshRepeated counts a refresh token that came again.
+func (s *signals) refreshRepeated(tenantName string, what tokens.RepeatOutcome) {
+	s.repeats.WithLabelValues(tenantName, string(what)).Inc()
 }
 
 // changesWaiting sets which tenants have a change that waits.

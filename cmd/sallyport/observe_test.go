@@ -2,8 +2,14 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/sallyport/sallyport/core/tokens"
 	"github.com/sallyport/sallyport/plugins"
 )
 
@@ -21,6 +27,27 @@ func TestRefusedHostsAreOneLabel(t *testing.T) {
 	for _, f := range families {
 		if f.GetName() == "sallyport_upstream_requests_total" && len(f.GetMetric()) != 1 {
 			t.Errorf("%d series", len(f.GetMetric()))
+		}
+	}
+}
+
+// TestRepeatedRefreshTokensAreAMetric: the counter has a series for each tenant
+// and outcome.
+func TestRepeatedRefreshTokensAreAMetric(t *testing.T) {
+	t.Parallel()
+	s := newSignals(nil)
+	s.refreshRepeated("music", tokens.RepeatAnswered)
+	s.refreshRepeated("music", tokens.RepeatSuspect)
+	s.refreshRepeated("octo", tokens.RepeatEnded)
+	page := httptest.NewRecorder()
+	promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, series := range []string{
+		`sallyport_refresh_tokens_repeated_total{outcome="answered",tenant="music"} 1`,
+		`sallyport_refresh_tokens_repeated_total{outcome="suspect",tenant="music"} 1`,
+		`sallyport_refresh_tokens_repeated_total{outcome="ended",tenant="octo"} 1`,
+	} {
+		if !strings.Contains(page.Body.String(), series) {
+			t.Errorf("no %s", series)
 		}
 	}
 }

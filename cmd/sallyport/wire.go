@@ -120,7 +120,7 @@ func assemble(ctx context.Context, cfg *config.Config, sys system) (d *deploymen
 	}
 	d.server, err = core.New(core.Config{
 		Tenants: tenants, Store: d.store, Keys: d.keys, Log: d.log, Audit: d.audit, Fetch: d.fetch,
-		CacheTTL: cfg.CacheTTL, TrustedProxies: proxies, Now: sys.faults.now,
+		CacheTTL: cfg.CacheTTL, TrustedProxies: proxies, Now: sys.faults.now, RefreshRepeated: d.signals.refreshRepeated,
 		Limits: core.Limits{
 			Register: limit.Rate(cfg.Limits.Register), Authorize: limit.Rate(cfg.Limits.Authorize), Token: limit.Rate(cfg.Limits.Token),
 			Calls: limit.Rate(cfg.Limits.Calls), Failures: limit.Rate(cfg.Limits.Failures),

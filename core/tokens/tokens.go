@@ -34,7 +34,20 @@ type Endpoint struct {
 	Audit   *audit.Log
 	Log     hclog.Logger
 	Now     func() time.Time
+	// Repeated counts a refresh token that came again, by tenant and by what
+	// became of it. nil: it is not counted.
+	Repeated func(tenantName string, what RepeatOutcome)
 }
+
+// RepeatOutcome says what became of a refresh token that came again.
+type RepeatOutcome string
+
+// The outcomes, a closed set: they are labels of a metric.
+const (
+	RepeatAnswered RepeatOutcome = "answered" // within the reuse window, as clients do
+	RepeatSuspect  RepeatOutcome = "suspect"  // answered too, but it came again often or from another network
+	RepeatEnded    RepeatOutcome = "ended"    // it was older, or one too many from elsewhere: the grant ended
+)
 
 // Routes returns the endpoint's routes.
 func (e *Endpoint) Routes() []tenant.Route {
@@ -101,7 +114,7 @@ func (e *Endpoint) client(r *http.Request, t *tenant.Tenant, p oauth.Params) (ca
 type outcome struct {
 	answer   answer
 	grant    *grant.Live
-	repeated bool // a refresh token of before, within the reuse window
+	repeated RepeatOutcome // of a refresh token of before; empty: it was the current one
 }
 
 // answer is the token response (RFC 6749 §5.1, RFC 8693 §2.2.1).
@@ -131,9 +144,16 @@ func (e *Endpoint) token(w http.ResponseWriter, r *http.Request, t *tenant.Tenan
 	event := audit.Event{Action: kind.action, Tenant: t.Name}
 	done, err := e.run(r, t, kind, params, &event)
 	if err != nil {
+		if grant.ReasonOf(err) == grant.RefreshReuse {
+			e.countRepeat(t, RepeatEnded)
+		}
 		event.Action, event.Reason = audit.TokenRefused, reason(err)
 		e.Audit.Refuse(r.Context(), r.RemoteAddr, event)
 		return wire(kind.refused, err)
+	}
+	if done.repeated != "" {
+		e.countRepeat(t, done.repeated)
+		event.Reason = "repeated: " + string(done.repeated)
 	}
 	e.Audit.Record(r.Context(), event)
 	oauth.WriteJSON(w, http.StatusOK, done.answer)
@@ -185,7 +205,21 @@ func (e *Endpoint) refresh(ctx context.Context, t *tenant.Tenant, c caller, p oa
 			"tenant", t.Name, "grant", tokens.Grant.ID, "times", tokens.Repeated.Count, "elsewhere", tokens.Repeated.Elsewhere,
 			"request", middleware.GetReqID(ctx))
 	}
-	return issued(tokens, err)
+	done, err := issued(tokens, err)
+	if err == nil && tokens.Repeated != nil {
+		done.repeated = RepeatAnswered
+		if tokens.Repeated.Suspect() {
+			done.repeated = RepeatSuspect
+		}
+	}
+	return done, err
+}
+
+// countRepeat counts a refresh token that came again.
+func (e *Endpoint) countRepeat(t *tenant.Tenant, what RepeatOutcome) {
+	if e.Repeated != nil {
+		e.Repeated(t.Name, what)
+	}
 }
 
 // network is the widest network of the sender that counts as one.
@@ -202,7 +236,7 @@ func issued(tokens *grant.Tokens, err error) (*outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &outcome{grant: tokens.Grant, repeated: tokens.Repeated != nil, answer: answer{
+	return &outcome{grant: tokens.Grant, answer: answer{
 		AccessToken:  tokens.Access,
 		TokenType:    "Bearer",
 		ExpiresIn:    int64(tokens.ExpiresIn / time.Second),
