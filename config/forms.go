@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sallyport/sallyport/core/redirecturi"
 	"github.com/sallyport/sallyport/sdk/rules"
 )
 
@@ -32,7 +33,6 @@ var (
 	valueForm   = regexp.MustCompile(`^([\x20-\x7a\x7c\x7e]|\{(token|assertion|subject|account|client|scope|tenant)\})+$`)
 	colorForm   = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 	methodForm  = regexp.MustCompile(`^[a-z][A-Za-z0-9_/-]*$`)
-	uriForm     = regexp.MustCompile("^[^\\x00-\\x20\"<>\\\\^`{|}#\\x7f-\\x{10ffff}]+$")
 )
 
 func checkTenantName(name string) *problem {
@@ -279,16 +279,11 @@ func checkNetwork(text string) *problem {
 // absolute, without fragment (RFC 6749 §3.1.2), https, or http on a loopback
 // host, or a scheme an application claims.
 func checkRedirectURI(uri string) *problem {
-	u, err := url.Parse(uri)
-	switch {
-	case err != nil || len(uri) > 2048 || !uriForm.MatchString(uri) || !u.IsAbs() || u.Opaque != "" || u.User != nil:
-		return &problem{"must be an absolute URI without a fragment", "ASCII, no spaces, no user name"}
-	case u.Scheme == "https" && u.Host == "":
-		return &problem{"must name a host", ""}
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	if err := redirecturi.Check(uri); err != nil {
+		return &problem{err.Error(), ""}
+	}
+	if u, err := url.Parse(uri); err != nil || u.Scheme == "http" && !isLoopback(u.Hostname()) {
 		return &problem{"must be https", "http is for localhost and loopback addresses only"}
-	case slices.Contains([]string{"javascript", "data", "vbscript", "file", "blob", "about", "view-source", "ws", "wss", "ftp"}, u.Scheme):
-		return &problem{"has a scheme that nobody may be redirected to", ""}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func checkRules(t *testing.T, rules []rule) {
 }
 
 func importRules() []rule {
-	leaves := []string{"core/oauth", "core/seal", "core/store", "core/tenant", "core/upstream", "core/audit", "core/fetch", "core/limit", "core/remote"}
+	leaves := []string{"core/oauth", "core/seal", "core/store", "core/tenant", "core/upstream", "core/audit", "core/fetch", "core/limit", "core/remote", "core/redirecturi"}
 	return []rule{
 		imports("leaves depend on leaves", "what everything imports must not pull anything in",
 			in(leaves...), func(pkg, dep string) bool {
@@ -84,8 +84,10 @@ func importRules() []rule {
 				return standard(dep) || ours || pkg == "core/seal" && below(dep, "golang.org/x/crypto") ||
 					pkg == "core/audit" && dep == "github.com/go-chi/chi/v5/middleware" || pkg == "core/limit" && dep == "golang.org/x/time/rate"
 			}, "core/oauth", module+"core/grant"),
-		imports("config depends on nothing of ours but the rules for authors", "the file's shape and the runtime's shape change for different reasons; only cmd/sallyport sees both. What a provider may be called is one rule for its author, its host and the configuration",
-			under("config"), func(_, dep string) bool { return !strings.HasPrefix(dep, module) || dep == module+"sdk/rules" }, "config", module+"core/seal"),
+		imports("config depends on nothing of ours but rules that it shares", "the file's shape and the runtime's shape change for different reasons; only cmd/sallyport sees both. What a provider may be called is one rule for its author, its host and the configuration, and what a redirect URI may be is one for clients of every origin",
+			under("config"), func(_, dep string) bool {
+				return !strings.HasPrefix(dep, module) || dep == module+"sdk/rules" || dep == module+"core/redirecturi"
+			}, "config", module+"core/seal"),
 		imports("core sees no plugin host and no config", "core serves any provider behind core/upstream, however it is loaded or configured",
 			under("core"), func(_, dep string) bool {
 				return standard(dep) || below(dep, module+"core") || !strings.HasPrefix(dep, module) && !below(dep, "github.com/knadh/koanf")
@@ -189,7 +191,7 @@ func TestReach(t *testing.T) {
 			return !standard(dep) && !below(dep, module+"sdk") && !below(dep, module+"providers")
 		}},
 		{"config", "config can be used by a tool that serves nothing", "./config", func(dep string) bool {
-			return strings.HasPrefix(dep, module) && dep != module+"config" && dep != module+"sdk/rules" && dep != module+"sdk/abi"
+			return strings.HasPrefix(dep, module) && dep != module+"config" && dep != module+"sdk/rules" && dep != module+"sdk/abi" && dep != module+"core/redirecturi"
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -6,7 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
+
+	"github.com/sallyport/sallyport/core/redirecturi"
 )
 
 // Target is a redirect URI that was found in a client's registration. Only
@@ -21,7 +22,7 @@ type Target struct{ uri string }
 func MatchRedirect(registered []string, presented string) (Target, error) {
 	if presented == "" {
 		if len(registered) == 1 {
-			return Target{registered[0]}, nil
+			return Target{registered[0]}, checkURI(registered[0])
 		}
 		return Target{}, Errorf(InvalidRequest, "redirect_uri is required: this client registered %d", len(registered))
 	}
@@ -175,100 +176,12 @@ func (p RedirectPolicy) Check(uri string) error {
 	return Errorf(InvalidRedirectURI, "this server does not send users to %s; the operator can allow it under redirects", clean(uri))
 }
 
-// checkURI refuses what no policy may allow: URIs that are not absolute, carry
-// a fragment (RFC 6749 §3.1.2), user information or characters a browser would
-// change, or whose scheme runs code.
+// checkURI refuses what no policy may allow, see package redirecturi.
 func checkURI(uri string) error {
-	refuse := func(why string) error { return Errorf(InvalidRedirectURI, "a redirect URI %s", why) }
-	if uri == "" || len(uri) > 2048 {
-		return refuse("has 1 to 2048 characters")
-	}
-	for _, c := range []byte(uri) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
-			return refuse("must be ASCII without spaces, quotes or backslashes")
-		}
-	}
-	u, err := url.Parse(uri)
-	switch {
-	case err != nil || !u.IsAbs() || u.Opaque != "":
-		return refuse("must be absolute")
-	case strings.Contains(uri, "#"):
-		return refuse("must have no fragment")
-	case u.User != nil:
-		return refuse("must have no user information")
-	case hasControl(uri):
-		return refuse("must not have an encoded control character, such as %0D or %0A")
-	case strings.HasSuffix(u.Host, ":") || !validPort(u.Port()):
-		return refuse("must name a port from 1 to 65535, or none and no colon")
-	case u.Path == "" && (u.RawQuery != "" || u.ForceQuery) && u.Host != "":
-		return refuse("must have a path before its query")
-	case responseParameter(u.RawQuery) != "":
-		return refuse("must not have the parameter " + responseParameter(u.RawQuery) + " in its query: the authorization response sets it (RFC 6749 §4.1.2)")
-	case u.Host == "" && (u.Scheme == "http" || u.Scheme == "https"):
-		return refuse("must name a host")
-	case slices.Contains([]string{"javascript", "data", "vbscript", "file", "blob", "about", "view-source", "ws", "wss", "ftp"}, u.Scheme):
-		return refuse("must not use the scheme " + u.Scheme)
+	if err := redirecturi.Check(uri); err != nil {
+		return Errorf(InvalidRedirectURI, "a redirect URI %s", err)
 	}
 	return nil
-}
-
-// hasControl reports whether a percent-encoded control character is in a URI, also
-// one that was encoded twice: a client that decodes once more would write it into
-// a header.
-func hasControl(uri string) bool {
-	for range 3 {
-		if strings.ContainsFunc(uri, unicode.IsControl) {
-			return true
-		}
-		decoded := looselyDecoded(uri)
-		if decoded == uri {
-			return false
-		}
-		uri = decoded
-	}
-	return false
-}
-
-// looselyDecoded decodes the well-formed escapes of a text that has others too.
-func looselyDecoded(text string) string {
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if i+3 <= len(text) && text[i] == '%' {
-			if decoded, err := url.PathUnescape(text[i : i+3]); err == nil {
-				b.WriteString(decoded)
-				i += 2
-				continue
-			}
-		}
-		b.WriteByte(text[i])
-	}
-	return b.String()
-}
-
-func validPort(port string) bool {
-	n, err := strconv.ParseUint(port, 10, 16)
-	return port == "" || err == nil && n > 0
-}
-
-// responseParameter returns a parameter of a query that authorization responses
-// have (RFC 6749 §4.1.2, §4.2.2; RFC 9207 §2; OAuth 2.0 Multiple Response Types),
-// or nothing. A client that reads the first of two would take a fixed one for the
-// server's. Names are compared as lenient readers decode them.
-func responseParameter(query string) string {
-	for pair := range strings.FieldsFuncSeq(query, func(r rune) bool { return r == '&' || r == ';' }) {
-		name, _, _ := strings.Cut(pair, "=")
-		if decoded, err := url.QueryUnescape(name); err == nil {
-			name = decoded
-		}
-		name, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(name)), "[") // PHP: code[]
-		if slices.Contains([]string{
-			"code", "state", "iss", "error", "error_description", "error_uri", "access_token", "token_type", "expires_in",
-			"refresh_token", "id_token", "session_state", "response",
-		}, name) {
-			return name
-		}
-	}
-	return ""
 }
 
 // withoutLoopbackPort cuts the port out of an http URI whose host is the

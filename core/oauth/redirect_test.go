@@ -231,10 +231,19 @@ func TestRedirectURIsThatAnswersCannotCarry(t *testing.T) {
 		"https://claude.ai:/cb": "port", "app://a:99999/cb": "port", "http://localhost?x": "path", "http://localhost:1?x": "path", "https://claude.ai?": "path",
 		"http://localhost/cb%0d%0aSet-Cookie:a": "control", "https://claude.ai/cb?x=%0A": "control", "https://claude.ai/%250d": "control", "https://claude.ai/cb?x=%7f&y=%zz": "control",
 		"https://claude.ai/%00": "control",
+		// As the readers of queries in use decode a name.
+		"https://claude.ai/cb?[code]=1": "parameter code", "https://claude.ai/cb?[code][]=1": "parameter code", "https://claude.ai/cb?%5Bstate%5D=1": "parameter state",
+		"https://claude.ai/cb?%2563ode=1": "parameter code", "https://claude.ai/cb?+code=1": "parameter code", "https://claude.ai/cb?error.description=1": "parameter error_description",
+		"https://claude.ai/cb?access+token=1": "parameter access_token", "https://claude.ai/cb?id%2Etoken=1": "parameter id_token",
+		// A browser and net/url decode an escaped host, and the consent page would show it.
+		"https://%D1%81laude.ai/cb": "host", "https://claude.ai,evil.example/cb": "host", "http://[fe80::1%25lo]/cb": "host", "app://%D1%81/cb": "host",
 	} {
 		err := policy.Check(uri)
 		if err == nil || AsError(err).Code != InvalidRedirectURI || !strings.Contains(AsError(err).Description, why) {
 			t.Errorf("registration of %s: %v", uri, err)
+		}
+		if _, err = MatchRedirect([]string{uri}, ""); err == nil {
+			t.Errorf("%s is taken where the request names none", uri)
 		}
 		_, err = MatchRedirect([]string{uri}, uri)
 		if err == nil || AsError(err).Code != InvalidRequest || !strings.Contains(AsError(err).Description, why) {
@@ -243,6 +252,7 @@ func TestRedirectURIsThatAnswersCannotCarry(t *testing.T) {
 	}
 	for _, uri := range []string{
 		"https://claude.ai/cb?x=1&codes=2", "http://localhost:65535/cb", "http://localhost/", "http://localhost", "https://claude.ai/cb?x=%20%C3%A4", "https://claude.ai/%2525",
+		"https://claude.ai/cb?encoded=1&scope=a&statement=1", "https://xn--laude-o3e.ai/cb", "https://a_b.example/cb",
 	} {
 		if err := policy.Check(uri); err != nil {
 			t.Errorf("%s: %v", uri, err)
