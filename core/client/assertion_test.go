@@ -340,7 +340,7 @@ func TestWhereKeysMayBe(t *testing.T) {
 	w.addr["inside.example.com"] = "10.0.0.1"
 	w.publish(intranet+"/jwks.json", set, "")
 	w.publish(docKey, doc(map[string]any{"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://" + intranet + "/jwks.json"}), "")
-	if err := w.present(t, sign(t, key.alg, key.key, key.kid, w.claims(nil)), nil); codeOf(err) != oauth.InvalidClient || w.count(intranet+"/jwks.json") != 0 {
+	if err := w.present(t, sign(t, key.alg, key.key, key.kid, w.claims(nil)), nil); codeOf(err) != oauth.TemporarilyUnavailable || w.count(intranet+"/jwks.json") != 0 {
 		t.Errorf("a document that points inside: %v", err)
 	}
 	// The operator may.

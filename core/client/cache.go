@@ -38,7 +38,9 @@ const (
 )
 
 // cache fetches what clients publish and keeps what was good. Tenants share
-// it: a public document is the same for all of them. Errors are never kept;
+// it: a public document is the same for all of them. What was fetched because an
+// operator named the host is kept for tenants where that is so, and for no
+// others: theirs would be told what they cannot reach. Errors are never kept;
 // limits bounds how often they can be had.
 type cache[T any] struct {
 	named   *fetch.Client // for hosts that the operator named
@@ -71,27 +73,41 @@ func newCache[T any](what string, client *fetch.Client, l *limits, now func() ti
 	}
 }
 
-// get returns what is at u, the address that id spells, no older than since;
-// named says that the operator wrote down its host. Its errors are *oauth.Error: invalid_client if trying again cannot help,
-// temporarily_unavailable if it may.
-func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.URL, named bool, since time.Time) (T, error) {
+// address is where something is published, and who says so.
+type address struct {
+	id string // as a client spells it
+	*url.URL
+	named   bool // the operator named its host
+	written bool // the operator wrote all of it down
+}
+
+// key tells apart what strangers named and what the operator did.
+func (a address) key() string {
+	if a.named {
+		return "named " + a.id
+	}
+	return a.id
+}
+
+// get returns what is at u, no older than since. Its errors are *oauth.Error:
+// invalid_client if trying again cannot help, temporarily_unavailable if it may.
+func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, u address, since time.Time) (T, error) {
 	now := c.now()
-	e, known := c.look(id)
-	if known && now.Before(e.fresh) && !e.fetched.Before(since) {
+	e, found := c.look(u.key())
+	if found && now.Before(e.fresh) && !e.fetched.Before(since) {
 		return e.value, nil
 	}
 	var none T
 	// An address that was good is asked again without asking the limits, else
 	// a stranger could use them up and lock the client out.
-	free := known && now.Sub(e.tried) >= retryAfter
-	done := c.flight.DoChan(id, func() (any, error) {
-		c.try(id)
-		reserved := named || slices.Contains(t.Redirects.Hosts, u.Hostname()) || c.limits.isProven(id)
-		if !free && !c.limits.allow(t.Name, u.Host, remote.Network(remote.FromContext(ctx)), reserved) {
-			return none, c.temporary(u, errors.New("rate limited"))
+	free := found && now.Sub(e.tried) >= retryAfter
+	done := c.flight.DoChan(u.key(), func() (any, error) {
+		c.try(u.key())
+		if !free && !c.limits.allow(t.Name, u.Host, remote.Network(remote.FromContext(ctx)), c.trust(t, u)) {
+			return none, c.temporary(u.URL, errors.New("rate limited"))
 		}
 		// One caller's hanging up must not fail the others.
-		return c.load(context.WithoutCancel(ctx), id, u, named)
+		return c.load(context.WithoutCancel(ctx), u)
 	})
 	select {
 	case r := <-done:
@@ -104,11 +120,22 @@ func (c *cache[T]) get(ctx context.Context, t *tenant.Tenant, id string, u *url.
 	}
 }
 
-// load fetches and judges what is at u.
-func (c *cache[T]) load(ctx context.Context, id string, u *url.URL, named bool) (T, error) {
+// trust says what is known of an address.
+func (c *cache[T]) trust(t *tenant.Tenant, u address) trust {
+	switch {
+	case u.written, c.limits.isProven(u.id):
+		return known
+	case u.named, slices.Contains(t.Redirects.Hosts, u.Hostname()):
+		return listed
+	}
+	return strange
+}
+
+// load fetches and judges what is at an address.
+func (c *cache[T]) load(ctx context.Context, at address) (T, error) {
 	var none T
-	client := c.strange
-	if named {
+	u, client := at.URL, c.strange
+	if at.named {
 		client = c.named
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -134,11 +161,11 @@ func (c *cache[T]) load(ctx context.Context, id string, u *url.URL, named bool) 
 	case !isJSON(res.Header.Get("Content-Type")):
 		return none, c.permanent(u, "must have the content type application/json", nil)
 	}
-	value, err := c.parse(id, res.Body)
+	value, err := c.parse(at.id, res.Body)
 	if err != nil {
 		return none, c.permanent(u, err.Error(), nil)
 	}
-	c.keep(id, value, freshFor(res.Header))
+	c.keep(at.key(), value, freshFor(res.Header))
 	return value, nil
 }
 

@@ -94,7 +94,6 @@ type Registry struct {
 	blocked   *store.Collection[block]
 	used      *store.Collection[usedAssertion]
 	limits    *limits
-	private   func(hostport string) bool
 	documents *cache[*document]
 	keySets   *cache[keySet]
 }
@@ -111,7 +110,6 @@ func NewRegistry(cfg Config) *Registry {
 		blocked:   store.NewCollection[block](cfg.Store, cfg.Keys, "blocked").Remember(cfg.CacheTTL, cfg.Now),
 		used:      store.NewCollection[usedAssertion](cfg.Store, cfg.Keys, "jti"),
 		limits:    limits,
-		private:   cfg.Fetch.Private,
 		documents: newCache("metadata document", cfg.Fetch, limits, cfg.Now, maxDocument, 1024, parseDocument),
 		keySets:   newCache("key set", cfg.Fetch, limits, cfg.Now, maxKeySet, 256, parseKeySet),
 	}

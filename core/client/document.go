@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/oauth"
@@ -18,6 +20,10 @@ import (
 // maxDocument is the largest metadata document read, in bytes: the 5 KB that
 // draft-ietf-oauth-client-id-metadata-document-02 recommends.
 const maxDocument = 5 << 10
+
+// MaxName is the length of the longest client_name, in characters: it is shown to
+// users and kept with each grant.
+const MaxName = 100
 
 // document is what counts of a client id metadata document.
 type document struct {
@@ -68,25 +74,22 @@ func documentURL(id string) (*url.URL, error) {
 
 // fromDocument returns the client that the document at id describes.
 func (g *Registry) fromDocument(ctx context.Context, t *tenant.Tenant, id string, u *url.URL) (*Client, error) {
-	if !g.reachable(t, u) {
+	if !reachable(t, u) {
 		return nil, oauth.Errorf(oauth.InvalidClient, "this server takes no client metadata from %s", u.Host)
 	}
-	d, err := g.documents.get(ctx, t, id, u, hostNamed(t, u), time.Time{})
+	d, err := g.documents.get(ctx, t, address{id: id, URL: u, named: hostNamed(t, u)}, time.Time{})
 	if err != nil {
 		return nil, err
 	}
 	return &Client{ID: id, Name: d.name, Host: u.Host, RedirectURIs: d.redirectURIs, Methods: d.methods, keys: d.keys}, nil
 }
 
-// reachable tells whether an address that a client chose may be asked on
-// behalf of a tenant. What the operator lists as private for the upstreams is
-// no stranger's to reach: the tenant has to list it as well.
-func (g *Registry) reachable(t *tenant.Tenant, u *url.URL) bool {
-	hostport, _ := fetch.HostPort(u)
-	if len(t.ClientDocuments.Hosts) > 0 || g.private(hostport) {
-		return hostNamed(t, u)
-	}
-	return true
+// reachable reports whether an address that a client chose may be asked on
+// behalf of a tenant. Where the tenant lists no hosts that is any address which
+// the client for strangers takes. It knows none of the operator's private hosts,
+// and answers for them as for every other name that it does not reach.
+func reachable(t *tenant.Tenant, u *url.URL) bool {
+	return len(t.ClientDocuments.Hosts) == 0 || hostNamed(t, u)
 }
 
 // hostNamed reports whether the operator listed the host of u for a tenant.
@@ -125,6 +128,8 @@ func parseDocument(id string, body []byte) (*document, error) {
 		return nil, errors.New("has another client_id than its own address")
 	case m.ClientName == "":
 		return nil, errors.New("has no client_name")
+	case utf8.RuneCountInString(m.ClientName) > MaxName:
+		return nil, fmt.Errorf("has a client_name of more than %d characters", MaxName)
 	case len(m.RedirectURIs) == 0:
 		return nil, errors.New("has no redirect_uris")
 	case len(m.Secret) > 0: // CIMD §4.1: everybody can read it

@@ -1,14 +1,10 @@
 package client
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +12,6 @@ import (
 
 	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/oauth"
-	"github.com/sallyport/sallyport/core/remote"
 )
 
 func TestDocumentURL(t *testing.T) {
@@ -228,7 +223,7 @@ func TestAddressesNotForStrangers(t *testing.T) {
 	}
 	// What the operator opened for upstreams is not open for strangers.
 	w.addr["inside.example.com"] = "10.0.0.1"
-	if _, err := w.Find(t.Context(), w.music, id); codeOf(err) != oauth.InvalidClient || w.dialed != 0 {
+	if _, err := w.Find(t.Context(), w.music, id); codeOf(err) != oauth.TemporarilyUnavailable || w.dialed != 0 {
 		t.Errorf("a private host: %v, dialled %d times", err, w.dialed)
 	}
 	w.music.ClientDocuments.Hosts = []string{intranet}
@@ -249,20 +244,16 @@ func TestAddressesNotForStrangers(t *testing.T) {
 	}
 }
 
-// A name inside, a name outside that answers nothing, and a name that there is
-// not are told alike: the answers are no directory of the operator's network.
-func TestNamesInsideAreNotToldApart(t *testing.T) {
+func TestLongNameOfADocument(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.addr["vault.example.com"], w.addr["db.example.com"] = "10.0.0.1", "fd00::1"
-	told := map[string]string{}
-	for _, host := range []string{"vault.example.com", "db.example.com", "unknown.invalid"} {
-		_, err := w.Find(t.Context(), w.music, "https://"+host+"/client.json")
-		fault := oauth.AsError(err)
-		told[fmt.Sprint(fault.StatusCode(), fault.Code, fault.RetryAfter, strings.ReplaceAll(fault.Description, host, "HOST"))] += host + " "
+	w.publish(docKey, doc(map[string]any{"client_name": strings.Repeat("ü", MaxName+1)}), "")
+	if _, err := w.Find(t.Context(), w.music, docID); codeOf(err) != oauth.InvalidClient || !strings.Contains(err.Error(), "client_name") {
+		t.Errorf("%d characters: %v", MaxName+1, err)
 	}
-	if len(told) != 1 {
-		t.Errorf("names are told apart: %v", told)
+	w.publish(docKey, doc(map[string]any{"client_name": strings.Repeat("ü", MaxName)}), "")
+	if _, err := w.Find(t.Context(), w.music, docID); err != nil {
+		t.Errorf("%d characters: %v", MaxName, err)
 	}
 }
 
@@ -345,104 +336,6 @@ func TestOneFetchForMany(t *testing.T) {
 	wg.Wait()
 	if n := w.count(docKey); n != 1 {
 		t.Errorf("%d fetches", n)
-	}
-}
-
-func TestFailuresAreLimited(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.publish(docKey, doc(nil), "max-age=300")
-	if _, err := w.Find(t.Context(), w.music, docID); err != nil {
-		t.Fatal(err)
-	}
-	missing, limited := 0, 0
-	for range 40 {
-		switch _, err := w.Find(t.Context(), w.music, "https://example.com/none.json"); codeOf(err) {
-		case oauth.InvalidClient:
-			missing++
-		case oauth.TemporarilyUnavailable:
-			limited++
-		}
-	}
-	if missing != hostBurst-1 || limited != 40-missing || w.count("example.com/none.json") != missing {
-		t.Errorf("%d fetched and %d limited", missing, limited)
-	}
-	// Hosts of a tenant.
-	limited = 0
-	for i := range 40 {
-		id := "https://a" + strings.Repeat("a", i) + ".example.com/none.json"
-		if _, err := w.Find(t.Context(), w.music, id); codeOf(err) == oauth.TemporarilyUnavailable {
-			limited++
-		}
-	}
-	if limited < 10 {
-		t.Errorf("%d of 40 hosts limited", limited)
-	}
-	// Nobody is locked out by it: what was good is asked again.
-	w.advance(minFresh)
-	for range hostBurst + 1 {
-		_, _ = w.Find(t.Context(), w.music, "https://example.com/none.json")
-	}
-	if _, err := w.Find(t.Context(), w.music, docID); err != nil || w.count(docKey) != 2 {
-		t.Errorf("a known document: %v, asked %d times", err, w.count(docKey))
-	}
-}
-
-// Made-up addresses use up what is there for made-up addresses, and no more of
-// it than one sender's part.
-func TestMadeUpAddressesLockNobodyOut(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	addresses := map[string]netip.Addr{}
-	from := func(sender string) context.Context {
-		if _, ok := addresses[sender]; !ok {
-			addresses[sender] = netip.AddrFrom4([4]byte{192, 0, 2, byte(len(addresses) + 1)})
-		}
-		return remote.NewContext(t.Context(), addresses[sender])
-	}
-	found := func(sender, id string) bool {
-		_, err := w.Find(from(sender), w.music, id)
-		return codeOf(err) != oauth.TemporarilyUnavailable
-	}
-	flood := func(sender string) (fetched int) {
-		for i := range 60 {
-			if found(sender, fmt.Sprintf("https://a%d.%s.example.com/none.json", i, sender)) {
-				fetched++
-			}
-		}
-		return fetched
-	}
-	if n := flood("flood"); n > 10 {
-		t.Errorf("one sender had %d addresses asked", n)
-	}
-	if !found("other", "https://unseen.example.com/none.json") {
-		t.Error("another sender's unseen client is not asked for")
-	}
-	for _, sender := range []string{"a", "b", "c", "d", "e"} {
-		flood(sender)
-	}
-	if found("fresh", "https://unseen.example.com/other.json") {
-		t.Fatal("the tenant's budget for strangers is not used up: the test proves nothing")
-	}
-	w.music.Redirects.Hosts = []string{"known.example.com"}
-	if !found("fresh", "https://known.example.com/none.json") {
-		t.Error("a client on a host that logins are redirected to is not asked for")
-	}
-	const proven = "https://proven.example.com/none.json"
-	w.LoggedIn(&Client{ID: proven, Host: "proven.example.com"})
-	if !found("fresh", proven) {
-		t.Error("a client that a user has logged in to is not asked for")
-	}
-}
-
-func TestProvenClientsAreBounded(t *testing.T) {
-	t.Parallel()
-	l := newLimits(nil)
-	for i := range maxProven + 10 {
-		l.prove(strconv.Itoa(i))
-	}
-	if len(l.proven) > maxProven || !l.isProven(strconv.Itoa(maxProven+9)) {
-		t.Errorf("%d clients are remembered", len(l.proven))
 	}
 }
 

@@ -97,18 +97,18 @@ func (g *Registry) keysFor(ctx context.Context, t *tenant.Tenant, k keySource, k
 	if err != nil {
 		return nil, &oauth.Error{Code: oauth.InvalidClient, Description: "the client's jwks_uri is no usable https URL", Cause: err}
 	}
-	if !k.trusted && !g.reachable(t, u) {
+	if !k.trusted && !reachable(t, u) {
 		return nil, oauth.Errorf(oauth.InvalidClient, "this server takes no client keys from %s", u.Host)
 	}
-	named := k.trusted || hostNamed(t, u)
-	set, err := g.keySets.get(ctx, t, k.uri, u, named, time.Time{})
+	at := address{id: k.uri, URL: u, named: k.trusted || hostNamed(t, u), written: k.trusted}
+	set, err := g.keySets.get(ctx, t, at, time.Time{})
 	if err != nil {
 		return nil, err
 	}
 	if fit := set.fitting(kid, alg); len(fit) > 0 {
 		return fit, nil
 	}
-	if set, err = g.keySets.get(ctx, t, k.uri, u, named, g.now().Add(-retryAfter)); err != nil {
+	if set, err = g.keySets.get(ctx, t, at, g.now().Add(-retryAfter)); err != nil {
 		return nil, err
 	}
 	return set.fitting(kid, alg), nil

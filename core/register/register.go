@@ -122,8 +122,8 @@ func read(r *http.Request, t *tenant.Tenant) (metadata, error) {
 		}
 	}
 	m.ClientName = strings.TrimSpace(m.ClientName)
-	if utf8.RuneCountInString(m.ClientName) > 100 {
-		return m.metadata, oauth.Errorf(oauth.InvalidClientMetadata, "client_name must have at most 100 characters")
+	if utf8.RuneCountInString(m.ClientName) > client.MaxName {
+		return m.metadata, oauth.Errorf(oauth.InvalidClientMetadata, "client_name must have at most %d characters", client.MaxName)
 	}
 	if m.Method == "" {
 		m.Method = string(client.Basic) // the default of RFC 7591 §2
