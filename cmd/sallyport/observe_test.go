@@ -51,3 +51,19 @@ func TestRepeatedRefreshTokensAreAMetric(t *testing.T) {
 		}
 	}
 }
+
+// Conversations count by how they ended, and a renewal that failed is never ok.
+func TestConversationsAreCountedByOutcome(t *testing.T) {
+	t.Parallel()
+	s := newSignals(nil)
+	for _, outcome := range []string{"ok", "unavailable", "unavailable", "misconfigured"} {
+		s.Conversation(plugins.ConversationEvent{Provider: "p", Tenant: "t", Op: "refresh", Outcome: outcome})
+	}
+	page := httptest.NewRecorder()
+	promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for outcome, n := range map[string]string{"ok": "1", "unavailable": "2", "misconfigured": "1"} {
+		if want := `sallyport_upstream_conversations_total{op="refresh",outcome="` + outcome + `",provider="p",tenant="t"} ` + n + "\n"; !strings.Contains(page.Body.String(), want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}

@@ -119,6 +119,8 @@ func TestStreamEndsWithItsGrantAndNotWithItsToken(t *testing.T) {
 		"the grant is ended":           {0, endAll, event},
 		"it is revoked by time":        {0, revokeAll, event},
 		"revoked, the store down":      {0, func(t *testing.T, b *bubble) { revokeAll(t, b); b.Store.Fail(downFor(5 * time.Minute)) }, event + 5*time.Minute},
+		"another process ends it":      {0, func(t *testing.T, b *bubble) { endElsewhere(t, b) }, event},
+		"another announces its end":    {0, func(t *testing.T, b *bubble) { b.Core.Grants().Forget(endElsewhere(t, b)) }, event},
 		"the store is down":            {0, func(_ *testing.T, b *bubble) { b.Store.Fail(func(string, string) error { return errors.New("down") }) }, time.Hour},
 		"it is ended, the store down":  {0, func(t *testing.T, b *bubble) { endAll(t, b); b.Store.Fail(downFor(5 * time.Minute)) }, event + 5*time.Minute},
 	} {
@@ -141,8 +143,8 @@ func TestStreamEndsWithItsGrantAndNotWithItsToken(t *testing.T) {
 					t.Error(err)
 				}
 				late := 31 * time.Second
-				if what == "the grant is ended" || what == "it is revoked by time" {
-					late = time.Second // this process has ended it
+				if what == "the grant is ended" || what == "it is revoked by time" || what == "another announces its end" {
+					late = time.Second // this process has ended it, or was told
 				}
 				if took := time.Since(began); took < c.lasts || took > c.lasts+late {
 					t.Errorf("it lasted %v, want %v", took, c.lasts)
@@ -168,6 +170,22 @@ func revokeAll(t *testing.T, b *bubble) {
 	if err := b.Core.Grants().RevokeBefore(t.Context(), grant.Scope{}, time.Now()); err != nil {
 		t.Error(err)
 	}
+}
+
+// endElsewhere deletes the one grant as another process does, and returns its key.
+func endElsewhere(t *testing.T, b *bubble) (key string) {
+	t.Helper()
+	if err := b.Store.Scan(t.Context(), "grant/music/", func(k string) error { key = k; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	old, err := b.Store.Get(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Store.Swap(t.Context(), key, old, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 func downFor(d time.Duration) func(string, string) error {

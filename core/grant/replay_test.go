@@ -20,7 +20,9 @@ func TestUsedCodeWithoutProofEndsNothing(t *testing.T) {
 		"with another verifier":      {time.Minute, wrong, CodeUsed},
 		"twenty days later":          {20 * 24 * time.Hour, right(), CodeUsed},
 		"later, without verifier":    {20 * 24 * time.Hour, none, CodeUsed},
+		"eleven minutes later":       {11 * time.Minute, right(), CodeUsed},
 		"with the verifier, at once": {time.Second, right(), CodeReuse},
+		"nine minutes later":         {9 * time.Minute, right(), CodeReuse},
 	} {
 		h := newHarness(t)
 		code := h.code(t)

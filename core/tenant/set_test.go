@@ -112,6 +112,47 @@ func TestSharing(t *testing.T) {
 	}
 }
 
+// atUpstream is a provider of one app at one upstream, which may demand iss.
+type atUpstream struct {
+	noProvider
+	identity upstream.Identity
+	iss      string
+}
+
+func (p atUpstream) Describe() upstream.Description {
+	return upstream.Description{Name: "p", Identity: p.identity, CallbackIssuer: p.iss}
+}
+
+// A code that comes to a shared callback is of one app, or its iss says whose it
+// is (RFC 9700 §4.4.2.1).
+func TestCallbackIsSharedByOneUpstreamOnly(t *testing.T) {
+	t.Parallel()
+	const a, b = "https://a.example", "https://b.example"
+	for name, c := range map[string]struct {
+		of   []atUpstream
+		want bool
+	}{
+		"one upstream":               {[]atUpstream{{identity: "up_a"}, {identity: "up_a"}}, true},
+		"two upstreams":              {[]atUpstream{{identity: "up_a"}, {identity: "up_b"}}, false},
+		"one demands iss":            {[]atUpstream{{identity: "up_a", iss: a}, {identity: "up_b"}}, false},
+		"both demand the same iss":   {[]atUpstream{{identity: "up_a", iss: a}, {identity: "up_b", iss: a}}, false},
+		"each demands its own iss":   {[]atUpstream{{identity: "up_a", iss: a}, {identity: "up_b", iss: b}}, true},
+		"the third is of the first":  {[]atUpstream{{identity: "up_a", iss: a}, {identity: "up_b", iss: b}, {identity: "up_a", iss: a}}, true},
+		"the third is not the first": {[]atUpstream{{identity: "up_a"}, {identity: "up_a"}, {identity: "up_b"}}, false},
+	} {
+		var tenants []*Tenant
+		for i, p := range c.of {
+			x := make1(fmt.Sprint("t", i), fmt.Sprintf("https://t%d.example", i))
+			x.Provider, x.SharedCallback = p, "https://login.example/callback"
+			tenants = append(tenants, x)
+		}
+		_, err := NewSet(tenants...)
+		if (err == nil) != c.want || err != nil && !strings.Contains(err.Error(), "cannot share the callback") {
+			t.Errorf("%s: %v, want shared %v", name, err, c.want)
+		}
+	}
+}
+
 func TestNewSetReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	one := func(change func(*Tenant)) *Tenant {
