@@ -2,6 +2,8 @@ package core_test
 
 import (
 	"context"
+	"errors"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/coretest/memory"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream"
@@ -41,30 +44,37 @@ func TestFailedLoginIsOneWarning(t *testing.T) {
 		fault error
 		ask   func(t *testing.T, s *coretest.Server) coretest.Answer
 		says  []string // beside tenant, remedy and request
+		page  []string // what the user reads
 	}{
 		"consent step, misconfigured": {&upstream.Error{Kind: upstream.Misconfigured, Detail: "discovery: 404"}, func(t *testing.T, s *coretest.Server) coretest.Answer {
 			user := s.Browser()
 			page := s.Get(t, user, "/music/authorize?"+s.AuthorizeQuery("music", s.Register(t, "music")).Encode())
 			form := formToken.FindStringSubmatch(page.Body)
 			return s.PostForm(t, user, "/music/consent", url.Values{"request": {form[1]}, "decision": {"approve"}})
-		}, []string{"step=authorize", "discovery: 404", "client_secret"}},
+		}, []string{"step=authorize", "discovery: 404", "client_secret"}, nil},
 		"callback without state": {nil, func(t *testing.T, s *coretest.Server) coretest.Answer {
 			return s.Get(t, nil, "/music/callback?error=invalid_scope&error_description=no+such%0ascope")
-		}, []string{"step=/callback", `invalid_scope`, `no such\nscope`}},
+		}, []string{"step=/callback", `invalid_scope`, `no such\nscope`}, nil},
 		"redirect URI": {nil, func(t *testing.T, s *coretest.Server) coretest.Answer {
 			q := s.AuthorizeQuery("music", s.Register(t, "music"))
 			q.Set("redirect_uri", "https://other.example/cb?\u202e")
 			return s.Get(t, nil, "/music/authorize?"+q.Encode())
-		}, []string{"step=/authorize", `https://other.example/cb?\u202e`, coretest.ClientCallback}},
+		}, []string{"step=/authorize", `https://other.example/cb?\u202e`, coretest.ClientCallback},
+			[]string{`https://other.example/cb?\u202e`, coretest.ClientCallback}},
+		"sign-in for the connections page": {nil, func(t *testing.T, s *coretest.Server) coretest.Answer {
+			s.Fake.Exchange = &upstream.Error{Kind: upstream.Misconfigured, Detail: "upstream says invalid_client"}
+			user := s.Browser()
+			return s.Get(t, user, signInCallback(t, s, user, url.Values{"code": {"ada"}}))
+		}, []string{"step=sign_in", "invalid_client", "client_secret"}, nil},
 		"unknown client": {nil, func(t *testing.T, s *coretest.Server) coretest.Answer {
 			return s.Get(t, nil, "/music/authorize?client_id=sp_cl_AAAA")
-		}, []string{"step=/authorize", "invalid_client"}},
+		}, []string{"step=/authorize", "invalid_client"}, nil},
 		"registration": {nil, func(t *testing.T, s *coretest.Server) coretest.Answer {
 			return s.PostJSON(t, "/music/register", `{"redirect_uris":["javascript:x"]}`)
-		}, []string{"step=/register"}},
+		}, []string{"step=/register"}, nil},
 		"code": {nil, func(t *testing.T, s *coretest.Server) coretest.Answer {
 			return s.PostForm(t, nil, "/music/token", url.Values{"grant_type": {"authorization_code"}, "client_id": {s.Register(t, "music")}, "code": {"x"}})
-		}, []string{"step=/token", "invalid_grant"}},
+		}, []string{"step=/token", "invalid_grant"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +92,53 @@ func TestFailedLoginIsOneWarning(t *testing.T) {
 			if strings.Contains(a.Header.Get("Content-Type"), "html") && !strings.Contains(a.Body, id) {
 				t.Errorf("the page does not show the request's id %s: %s", id, a.Body)
 			}
+			for _, part := range c.page {
+				if !strings.Contains(html.UnescapeString(a.Body), part) {
+					t.Errorf("the page does not show %q: %s", part, a.Body)
+				}
+			}
 		})
+	}
+}
+
+// A store that takes nothing, as on a full disk, fails the login at the consent
+// step: the operator is told that it is the store, and the client to come again.
+func TestLoginThatCannotBeStoredIsOneWarning(t *testing.T) {
+	t.Parallel()
+	driver := &memory.Driver{}
+	s := coretest.New(t, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
+		driver.Now, c.Store, c.Audit = c.Now, driver, nil
+	})
+	user := s.Browser()
+	page := s.Get(t, user, "/music/authorize?"+s.AuthorizeQuery("music", s.Register(t, "music")).Encode())
+	form := formToken.FindStringSubmatch(page.Body)
+	driver.Fail(func(string, string) error { return errors.New("no space left on device") })
+	a := s.PostForm(t, user, "/music/consent", url.Values{"request": {form[1]}, "decision": {"approve"}})
+	line := lineOf(t, s, "WARN", "login failed")
+	for _, part := range []string{"tenant=music", "step=authorize", "no space left on device", "the store answers and has room", "request=" + a.Header.Get("X-Request-Id")} {
+		if !strings.Contains(line, part) {
+			t.Errorf("the line does not say %q: %s", part, line)
+		}
+	}
+	if !strings.Contains(a.Body, "error=temporarily_unavailable") {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}
+
+// An answer of the upstream without a state belongs to no tenant where several
+// share the callback. What it says is logged all the same.
+func TestAnswerAtASharedCallbackIsLogged(t *testing.T) {
+	t.Parallel()
+	s, callback := sharing(t, false)
+	a := s.Get(t, nil, callback+"?error=invalid_scope&error_description=no+such%0ascope")
+	line := lineOf(t, s, "WARN", "login failed")
+	for _, part := range []string{"step=/callback", "invalid_scope", `no such\nscope`, "remedy=", "request=" + a.Header.Get("X-Request-Id")} {
+		if !strings.Contains(strings.ReplaceAll(line, `\\`, `\`), part) {
+			t.Errorf("the line does not say %q: %s", part, line)
+		}
+	}
+	if a.Status != http.StatusBadRequest || strings.Contains(a.Body, "no such") || !strings.Contains(a.Body, a.Header.Get("X-Request-Id")) {
+		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }
 

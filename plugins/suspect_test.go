@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/core/upstream"
@@ -27,6 +28,23 @@ func TestRefusalsOfATokenEndpointAreNotOutages(t *testing.T) {
 		if e == nil || e.Kind != want.Kind || e.Suspect != want.Suspect {
 			t.Errorf("%d: %v, suspect %q; want %s, %q", status, err, suspectOf(e), want.Kind, want.Suspect)
 		}
+	}
+}
+
+// https at a port that speaks HTTP is not an outage: it lasts until the operator
+// changes the settings.
+func TestAddressThatCannotAnswerIsTheOperators(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	b := r.binding("happy")
+	b.Settings["base"] = strings.Replace(r.upstream.URL, "http://", "https://", 1)
+	p, err := r.host.Bind(t.Context(), "probe", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = exchange(t, p)
+	if upstream.KindOf(err) != upstream.Misconfigured || !strings.Contains(err.Error(), "does not speak TLS on this port") {
+		t.Errorf("%v", err)
 	}
 }
 

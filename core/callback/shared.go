@@ -21,7 +21,7 @@ func Dispatch(w http.ResponseWriter, r *http.Request, sharing map[string]*tenant
 	}
 	t := sharing[session.TenantOf(r.URL.Query().Get("state"))]
 	if t == nil {
-		return session.ErrGone
+		return withAnswer(session.ErrGone, r.URL.Query())
 	}
 	h := w.Header()
 	h.Set("Location", t.Callback()+"?"+r.URL.RawQuery) // with the code in it: neither to be kept nor told

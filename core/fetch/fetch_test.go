@@ -250,6 +250,9 @@ func TestCaps(t *testing.T) {
 	if !errors.Is(err, ErrTransport) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("slow body: %v", err)
 	}
+	if text := err.Error(); !strings.Contains(text, "no answer within the time limit") || strings.Contains(text, "context") {
+		t.Errorf("slow body: %s", text) // an operator reads it
+	}
 }
 
 func TestHeadersOfTheTransportAreRefused(t *testing.T) {
