@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sallyport/sallyport/plugins"
+	"github.com/sallyport/sallyport/sdk/sdktest"
 )
 
 func pluginBuildCommand() *cobra.Command {
@@ -34,10 +37,23 @@ func pluginBuildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := warnOfImports(cmd.ErrOrStderr(), dir); err != nil {
+				return err
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s  %s %s  %.2f MB  %s\n",
 				file, info.Manifest.Name, info.Manifest.Version, float64(info.Size)/1e6, info.Digest)
 		}
 		return nil
 	})
 	return cmd
+}
+
+// warnOfImports writes which packages a provider imports that a module cannot use,
+// or that make it large.
+func warnOfImports(w io.Writer, dir string) error {
+	broken, heavy, err := sdktest.Imports(dir)
+	for _, what := range slices.Concat(broken, heavy) {
+		fmt.Fprintf(w, "warning: %s\n", what)
+	}
+	return err
 }

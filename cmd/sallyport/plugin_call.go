@@ -25,7 +25,7 @@ import (
 type callOptions struct {
 	input, settings     string
 	client, redirectURI string
-	secretFile          string
+	secretFile, keyFile string
 	privateHosts        []string
 	json                bool
 }
@@ -57,6 +57,7 @@ func pluginCallCommand(sys system) *cobra.Command {
 	flags.StringVar(&o.client, "client", "test-client", "our client `id` at the upstream")
 	flags.StringVar(&o.redirectURI, "redirect-uri", "https://test.example/callback", "our callback `URI` at the upstream")
 	flags.StringVar(&o.secretFile, "client-secret-file", "", "`file` with our client secret at the upstream")
+	flags.StringVar(&o.keyFile, "client-key-file", "", "`file` with our private key at the upstream, for private_key_jwt; PEM or JWK")
 	flags.StringArrayVar(&o.privateHosts, "private-host", nil, "`host:port` that may be asked over http and at a private address; may be given more than once")
 	flags.BoolVar(&o.json, "json", false, "print JSON")
 	cmd.RunE = verb(func(cmd *cobra.Command, args []string) error {
@@ -79,15 +80,23 @@ func (o callOptions) binding() (b plugins.Binding, err error) {
 	if err := json.Unmarshal([]byte(o.input), &object); err != nil {
 		return b, fmt.Errorf("--input: a JSON object is needed: %w", err)
 	}
-	if o.secretFile == "" {
-		return b, nil
+	if b.ClientSecret, err = readSecret("--client-secret-file", o.secretFile); err != nil {
+		return b, err
 	}
-	secret, err := os.ReadFile(o.secretFile)
+	b.ClientKey, err = readSecret("--client-key-file", o.keyFile)
+	return b, err
+}
+
+// readSecret reads the file that a flag names, without the line's end.
+func readSecret(flag, file string) (seal.Secret, error) {
+	if file == "" {
+		return seal.Secret{}, nil
+	}
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return b, fmt.Errorf("--client-secret-file: %w", err)
+		return seal.Secret{}, fmt.Errorf("%s: %w", flag, err)
 	}
-	b.ClientSecret = seal.NewSecret(strings.TrimRight(string(secret), "\r\n"))
-	return b, nil
+	return seal.NewSecret(strings.TrimRight(string(text), "\r\n")), nil
 }
 
 func callPlugin(ctx context.Context, w io.Writer, sys system, file, op string, o callOptions) (err error) {

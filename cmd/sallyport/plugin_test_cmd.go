@@ -94,6 +94,9 @@ func testPlugin(cmd *cobra.Command, sys system, target string, files []string) (
 		if _, err := plugins.Build(cmd.Context(), plugins.BuildOptions{Dir: target, Out: file, Log: cmd.ErrOrStderr()}); err != nil {
 			return nil, err
 		}
+		if err := warnOfImports(cmd.ErrOrStderr(), target); err != nil {
+			return nil, err
+		}
 		target = file
 	}
 	cfg, err := workbench(sys)

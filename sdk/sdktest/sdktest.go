@@ -56,6 +56,16 @@ func Run(t *testing.T, p sdk.Provider, pattern string) {
 	if err := unusedMethods(p); err != nil {
 		t.Error(err)
 	}
+	broken, heavy, err := Imports(".") // go test runs in the folder of the package
+	if err != nil {
+		t.Error(err)
+	}
+	for _, what := range broken {
+		t.Error(what)
+	}
+	for _, what := range heavy {
+		t.Log(what)
+	}
 	call := func(input []byte) ([]byte, error) { return sdk.Run(p, input), nil }
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
