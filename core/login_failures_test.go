@@ -61,6 +61,12 @@ func TestFailedLoginIsOneWarning(t *testing.T) {
 			return s.Get(t, nil, "/music/authorize?"+q.Encode())
 		}, []string{"step=/authorize", `https://other.example/cb?\u202e`, coretest.ClientCallback},
 			[]string{`https://other.example/cb?\u202e`, coretest.ClientCallback}},
+		"redirect URI of another path": {nil, func(t *testing.T, s *coretest.Server) coretest.Answer {
+			q := s.AuthorizeQuery("music", s.Register(t, "music"))
+			q.Set("redirect_uri", coretest.ClientCallback+"/other")
+			return s.Get(t, nil, "/music/authorize?"+q.Encode())
+		}, []string{"step=/authorize", coretest.ClientCallback + "/other", "registered " + coretest.ClientCallback},
+			[]string{coretest.ClientCallback + "/other", "registered " + coretest.ClientCallback}},
 		"sign-in for the connections page": {nil, func(t *testing.T, s *coretest.Server) coretest.Answer {
 			s.Fake.Exchange = &upstream.Error{Kind: upstream.Misconfigured, Detail: "upstream says invalid_client"}
 			user := s.Browser()
