@@ -105,6 +105,9 @@ func (h *Host) rebind(ctx context.Context, name string, to *Module, accept bool)
 		if !p.named.follows(before.named) {
 			return fmt.Errorf("%w: for tenant %s it is %s, until now it was %s", ErrOtherUpstream, b.binding.Tenant, p.named, before.named)
 		}
+		if !p.named.keepsCallbackIssuer(before.named) {
+			return fmt.Errorf("%w: for tenant %s callbacks would carry the iss %q, until now %q (RFC 9207)", ErrOtherUpstream, b.binding.Tenant, p.named.callbackIssuer, before.named.callbackIssuer)
+		}
 		moves = append(moves, move{b, p})
 	}
 	for _, m := range moves {

@@ -27,6 +27,14 @@ type upstreamName struct {
 // maxIdentity is in bytes: an identity is an issuer or a URL, or shorter.
 const maxIdentity = 2048
 
+// keepsCallbackIssuer reports whether callbacks of the plugin of n carry the iss
+// that those of before do: without it tenants that share a callback could be
+// brought each other's codes (RFC 9700 §4.4), and whether tenants may share one is
+// decided when the configuration is loaded.
+func (n upstreamName) keepsCallbackIssuer(before upstreamName) bool {
+	return before.callbackIssuer == "" || n.callbackIssuer == before.callbackIssuer
+}
+
 // answer reads what check said.
 func (n *upstreamName) answer(result abi.CheckResult) error {
 	for name, text := range map[string]string{"identity": result.Identity, "callback_issuer": result.CallbackIssuer} {
@@ -64,8 +72,9 @@ func (n upstreamName) describe(d *upstream.Description, provider, clientID strin
 
 // upstreamSettings returns those of a tenant's settings that name a host or a
 // URL: what the manifest's hosts refer to, what the schema calls one, and every
-// text that is written as a URL, except for the home page. It returns JSON with
-// sorted names, defaults included, or "" if there are none.
+// text that is written as a URL, except for the home page; and a preset, which is
+// how the plugins of releases without identities name the rest. It returns JSON
+// with sorted names, defaults included, or "" if there are none.
 func (s *schema) upstreamSettings(m *abi.Manifest, settings map[string]any) string {
 	properties, _ := s.text["properties"].(map[string]any)
 	found := map[string]any{}
@@ -77,7 +86,8 @@ func (s *schema) upstreamSettings(m *abi.Manifest, settings map[string]any) stri
 		if reference == m.HomePage || reference == m.DisplayName {
 			continue
 		}
-		if isAddress || slices.Contains(m.Hosts, reference) || holdsURL(settings[name]) {
+		preset := name == "preset" && settings[name] != ""
+		if preset || isAddress || slices.Contains(m.Hosts, reference) || holdsURL(settings[name]) {
 			found[name] = settings[name]
 		}
 	}

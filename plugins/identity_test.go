@@ -60,7 +60,7 @@ func TestIdentityWithoutAnswerIsTheAddressesInTheSettings(t *testing.T) {
 		return s.describe(Binding{Tenant: "octo", ClientID: "c", Settings: settings}).Identity
 	}
 	before := of("label", "one")
-	for name, value := range map[string]any{"site": "x.example", "host": "x.example", "urls": []any{"https://x.example"}, "new": map[string]any{"api": "http://x.example"}} {
+	for name, value := range map[string]any{"site": "x.example", "host": "x.example", "urls": []any{"https://x.example"}, "new": map[string]any{"api": "http://x.example"}, "preset": "x"} {
 		if of(name, value) == before {
 			t.Errorf("another %s is the same upstream", name)
 		}
@@ -89,6 +89,69 @@ func TestModuleThatBeginsToNameItsUpstreamTakesOver(t *testing.T) {
 	}
 	if err := s.Reload(t.Context()); err != nil || p.Describe().Version != "1.1.0" {
 		t.Errorf("after Reload: %v, version %s: an update may not change the upstream of a tenant", err, p.Describe().Version)
+	}
+}
+
+// TestPluginThatDropsTheCallbackIssuerIsRefused: tenants that share a callback do
+// so because their providers demand iss. An update cannot take that back, also
+// when the operator accepts updates that ask for more.
+func TestPluginThatDropsTheCallbackIssuerIsRefused(t *testing.T) {
+	const demanding = `{"identity":"https://up.example","callback_issuer":"https://up.example"}`
+	for name, check := range map[string]string{
+		"none":    `{"identity":"https://up.example"}`,
+		"another": `{"identity":"https://up.example","callback_issuer":"https://other.example"}`,
+	} {
+		s := newShelf(t, map[string][]byte{"tiny.wasm": naming("1.0.0", demanding)})
+		p := s.bind("tiny")
+		s.put("tiny.wasm", naming("1.1.0", check))
+		s.rescan()
+		if err := s.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if d := p.Describe(); d.Version != "1.0.0" || d.CallbackIssuer != "https://up.example" {
+			t.Errorf("%s: version %s, callback issuer %q", name, d.Version, d.CallbackIssuer)
+		}
+		if !errors.Is(s.Faults()[0].Err, ErrOtherUpstream) || !strings.Contains(s.fault(), "for tenant octo callbacks would carry the iss") {
+			t.Errorf("%s: fault %s", name, s.fault())
+		}
+	}
+	s := newShelf(t, map[string][]byte{"tiny.wasm": naming("1.0.0", `{"identity":"https://up.example"}`)})
+	p := s.bind("tiny")
+	s.put("tiny.wasm", naming("1.1.0", demanding))
+	s.rescan()
+	if d := p.Describe(); d.CallbackIssuer != "https://up.example" {
+		t.Errorf("an update that begins to demand iss: %v", s.Faults())
+	}
+}
+
+// TestPluginThatClaimsOtherAccountsWaits: whose accounts they are decides which
+// e-mail addresses count (accounts.unverified_email_from).
+func TestPluginThatClaimsOtherAccountsWaits(t *testing.T) {
+	for name, c := range map[string]struct{ before, after, want string }{
+		"another issuer":   {`{"issuer":"https://a.example"}`, `{"issuer":"https://b.example"}`, "say that its accounts are those of https://b.example"},
+		"an issuer":        {`{}`, `{"issuer":"https://b.example"}`, "say that its accounts are those of https://b.example"},
+		"one organization": {`{"many_organizations":true}`, `{}`, "say that its accounts are those of one organization"},
+		"no issuer":        {`{"issuer":"https://a.example"}`, `{"many_organizations":true}`, ""},
+	} {
+		file := func(version, check string) []byte {
+			return handmade{check: check}.plugin(strings.Replace(manifestOf("tiny", version, anySettings), `"abi":"1.0"`, `"abi":"1.2"`, 1))
+		}
+		s := newShelf(t, map[string][]byte{"tiny.wasm": file("1.0.0", c.before)})
+		p := s.bind("tiny")
+		s.put("tiny.wasm", file("1.1.0", c.after))
+		s.rescan()
+		if c.want == "" {
+			if version(p) != "1.1.0" {
+				t.Errorf("%s: %v", name, s.Faults())
+			}
+			continue
+		}
+		if version(p) != "1.0.0" || !errors.Is(s.Faults()[0].Err, ErrWidened) || !strings.Contains(s.fault(), "tenant octo would "+c.want) {
+			t.Errorf("%s: version %s, fault %s", name, version(p), s.fault())
+		}
+		if err := s.Reload(t.Context()); err != nil || version(p) != "1.1.0" {
+			t.Errorf("%s: after Reload: %v, version %s", name, err, version(p))
+		}
 	}
 }
 

@@ -277,7 +277,12 @@ func (p *provider) widens(before *provider) (more []string) {
 		what   string
 	}{
 		{can.Refresh && !could.Refresh, "be able to refresh"}, {can.Revoke && !could.Revoke, "be able to revoke"},
-		{can.Identity && !could.Identity, "be able to identify users"}, {!can.PKCE && could.PKCE, "log in without PKCE (RFC 7636)"},
+		{can.Identity && !could.Identity, "be able to identify users"},
+		// accounts.unverified_email_from trusts an issuer of one organization. Before
+		// ABI 1.2 a plugin could name none.
+		{p.issuer != before.issuer && p.issuer != "" && namesSecretURLs(before.manifest), "say that its accounts are those of " + p.issuer},
+		{before.manyOrganizations && !p.manyOrganizations, "say that its accounts are those of one organization"},
+		{!can.PKCE && could.PKCE, "log in without PKCE (RFC 7636)"},
 	} {
 		if c.gained {
 			more = append(more, c.what)
