@@ -254,7 +254,7 @@ func (c *conversation) bug(what string) *upstream.Error {
 	if word := c.lastWord(); word != "" {
 		detail += "; it last said: " + word
 	}
-	return &upstream.Error{Kind: upstream.Bug, Detail: c.secret.clean(detail)}
+	return &upstream.Error{Kind: upstream.Bug, Detail: short(c.secret.clean(detail), maxDetail)}
 }
 
 // lastWord is the line of the log that tells most: how a Go runtime says that
@@ -306,11 +306,24 @@ func (c *conversation) ended(ctx context.Context, e *abi.Error) error {
 	return &upstream.Error{
 		Kind:       kind,
 		Suspect:    suspect,
-		Message:    c.secret.clean(message),
-		Detail:     c.secret.clean(e.Detail),
+		Message:    short(c.secret.clean(message), maxMessage),
+		Detail:     short(c.secret.clean(e.Detail), maxDetail),
 		RetryAfter: time.Duration(max(0, min(e.RetryAfter, 24*60*60))) * time.Second,
 		Lost:       c.lost && kind != upstream.Bug, // a bug's answers are kept
 	}
+}
+
+// maxMessage bounds what a provider tells the user, which travels in a redirect
+// (RFC 6749 §4.1.2.1), and maxDetail what it tells the operator. Both may repeat
+// what an upstream sent.
+const maxMessage, maxDetail = 512, 4 << 10 // bytes
+
+// short cuts a text that is longer than most bytes.
+func short(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // last is the status of the answer that made the provider give up, if it was to

@@ -37,7 +37,10 @@ func (n upstreamName) keepsCallbackIssuer(before upstreamName) bool {
 
 // answer reads what check said.
 func (n *upstreamName) answer(result abi.CheckResult) error {
-	for name, text := range map[string]string{"identity": result.Identity, "callback_issuer": result.CallbackIssuer} {
+	for name, text := range map[string]string{
+		"identity": result.Identity, "callback_issuer": result.CallbackIssuer, "issuer": result.Issuer,
+		"display_name": result.DisplayName, "home_page": result.HomePage,
+	} {
 		if len(text) > maxIdentity || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return fmt.Errorf("check answers an %s that is longer than %d bytes or has control characters in it", name, maxIdentity)
 		}

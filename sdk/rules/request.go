@@ -16,14 +16,22 @@ import (
 // Methods are the HTTP methods that a provider may ask for.
 func Methods() []string { return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} }
 
+const (
+	maxURL  = 16 << 10            // bytes
+	maxHost = 253 + len(":65535") // RFC 1035 §2.3.4, and a port
+)
+
 // CheckRequest reports what is wrong with a request before it is looked at
 // where it goes: its method, headers and client authentication.
 func CheckRequest(r *abi.Request) error {
 	if !slices.Contains(Methods(), r.Method) {
 		return fmt.Errorf("it asks for the method %q; the methods are %v", r.Method, Methods())
 	}
-	if u, err := url.Parse(r.URL); err != nil || u.Host == "" {
+	if u, err := url.Parse(r.URL); err != nil || u.Host == "" || len(u.Host) > maxHost {
 		return errors.New("it asks for something that is not a URL")
+	}
+	if len(r.URL) > maxURL {
+		return fmt.Errorf("it asks for a URL of more than %d bytes", maxURL)
 	}
 	for _, h := range r.Headers {
 		if !validHeader(h) {

@@ -93,10 +93,35 @@ func checkToken(c abi.Credential) error {
 	case strings.ContainsFunc(c.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }): // RFC 6750 §2.1
 		return errors.New("its access token cannot be sent in a header")
 	}
+	if err := checkSize(c); err != nil {
+		return err
+	}
 	if c.Account == nil {
 		return nil
 	}
 	return checkAccount(c.Account)
+}
+
+// checkSize reports what of a credential is larger than the server keeps with a
+// login and sends with each call.
+func checkSize(c abi.Credential) error {
+	const most = 1000 // scopes
+	if len(c.Scopes) > most {
+		return fmt.Errorf("its credential has more than %d scopes", most)
+	}
+	for _, f := range []struct {
+		what string
+		size int
+		most int
+	}{
+		{"access token", len(c.AccessToken), 32 << 10}, {"refresh token", len(c.RefreshToken), 32 << 10},
+		{"token type", len(c.TokenType), 64}, {"extra", len(c.Extra), 64 << 10}, {"list of scopes", len(strings.Join(c.Scopes, " ")), 16 << 10},
+	} {
+		if f.size > f.most {
+			return fmt.Errorf("its %s is longer than %d bytes", f.what, f.most)
+		}
+	}
+	return nil
 }
 
 // checkAccount reports what of an account is longer than audit lines, tokens and
