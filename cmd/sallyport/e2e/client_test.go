@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -149,9 +150,19 @@ func (c *script) do(ctx context.Context, command string) (answer, error) {
 		}
 		c.asked++
 		if line, err = c.logIn(ctx, a.Authorize); err != nil {
-			return a, err
+			return a, errors.Join(err, c.giveUp())
 		}
 	}
+}
+
+// giveUp tells the client that its user came back without an answer. The next
+// command finds the client ready.
+func (c *script) giveUp() error {
+	if _, err := fmt.Fprintln(c.in, "about:blank"); err != nil {
+		return err
+	}
+	_, err := c.out.ReadBytes('\n')
+	return err
 }
 
 // logIn returns the URL with the authorization response.

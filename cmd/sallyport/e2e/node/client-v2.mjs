@@ -63,9 +63,12 @@ async function callWithLogin() {
   }
   say({ authorize: kept.authorize });
   const answer = new URL((await input.next()).value).searchParams;
-  if (answer.get('state') !== kept.state) throw new Error(`state ${answer.get('state')}, expected ${kept.state}`);
-  await transport.finishAuth(answer); // refuses an error, no code, and another's iss
-  for (const name of ['authorize', 'state', 'verifier']) delete kept[name];
+  try {
+    if (answer.get('state') !== kept.state) throw new Error(`state ${answer.get('state')}, expected ${kept.state}`);
+    await transport.finishAuth(answer); // refuses an error, no code, and another's iss
+  } finally { // a user who comes back without an answer begins anew
+    for (const name of ['authorize', 'state', 'verifier']) delete kept[name];
+  }
   return call();
 }
 

@@ -78,10 +78,13 @@ async function callWithLogin() {
   }
   say({ authorize: kept.authorize });
   const answer = new URL((await input.next()).value).searchParams;
-  if (answer.get('state') !== kept.state) throw new Error(`state ${answer.get('state')}, expected ${kept.state}`);
-  if (!answer.has('code')) throw new Error(`no code: ${answer}`);
-  await transport.finishAuth(answer.get('code'));
-  for (const name of ['authorize', 'state', 'verifier']) delete kept[name];
+  try {
+    if (answer.get('state') !== kept.state) throw new Error(`state ${answer.get('state')}, expected ${kept.state}`);
+    if (!answer.has('code')) throw new Error(`no code: ${answer}`);
+    await transport.finishAuth(answer.get('code'));
+  } finally { // a user who comes back without an answer begins anew
+    for (const name of ['authorize', 'state', 'verifier']) delete kept[name];
+  }
   return call();
 }
 
