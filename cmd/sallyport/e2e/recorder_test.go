@@ -21,6 +21,8 @@ import (
 
 // recorder keeps every byte that arrives at the listeners that it wraps.
 type recorder struct {
+	name string // of the server, for messages
+
 	mu   sync.Mutex
 	seen bytes.Buffer
 }

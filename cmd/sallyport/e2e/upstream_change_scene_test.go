@@ -59,9 +59,9 @@ type musicService struct {
 }
 
 // newMusicService starts the double for the apps of a site.
-func newMusicService(t *testing.T, at site, apps map[string]string) *musicService {
+func newMusicService(t *testing.T, name string, at site, apps map[string]string) *musicService {
 	t.Helper()
-	s := &musicService{secrets: newSecrets()}
+	s := &musicService{recorder: recorder{name: name}, secrets: newSecrets()}
 	var registered []demo.App
 	for id, secret := range apps {
 		registered = append(registered, demo.App{ID: id, Secret: secret, Name: "Sallyport", RedirectURI: at.callback(octo)})
@@ -102,7 +102,7 @@ type recordedBackend struct {
 	url string
 }
 
-func newRecordedBackend(t *testing.T, upstreams ...*musicService) *recordedBackend {
+func newRecordedBackend(t *testing.T, name string, upstreams ...*musicService) *recordedBackend {
 	t.Helper()
 	find := func(ctx context.Context, authorization string) (who demo.Profile, err error) {
 		err = errors.New("there is no upstream")
@@ -120,7 +120,7 @@ func newRecordedBackend(t *testing.T, upstreams ...*musicService) *recordedBacke
 			return nil, who, err
 		})
 	serve := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: true})
-	b := &recordedBackend{}
+	b := &recordedBackend{recorder: recorder{name: name}}
 	b.url = startRecorded(t, &b.recorder, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if authorization := r.Header.Get("Authorization"); authorization != "" {
 			if _, err := find(r.Context(), authorization); err != nil {
@@ -141,8 +141,8 @@ const (
 
 // changedSettings leads to another host with the same client id.
 func changedSettings(t *testing.T, _ *world, at site) changeScene {
-	from, to := newMusicService(t, at, map[string]string{oldApp: oldSecret}), newMusicService(t, at, map[string]string{oldApp: newSecret})
-	backend := newRecordedBackend(t, from, to)
+	from, to := newMusicService(t, "the old upstream", at, map[string]string{oldApp: oldSecret}), newMusicService(t, "the new upstream", at, map[string]string{oldApp: newSecret})
+	backend := newRecordedBackend(t, "the backend", from, to)
 	return changeScene{
 		old: from.tenant(oldApp, oldSecret, backend.url), new: to.tenant(oldApp, newSecret, backend.url), from: from, backend: &backend.recorder, waits: true, newUpstreamLogsIn: true,
 		arrived: []*recorder{&from.recorder, &to.recorder, &backend.recorder}, untouched: []*recorder{&to.recorder},
@@ -151,8 +151,8 @@ func changedSettings(t *testing.T, _ *world, at site) changeScene {
 
 // changedClientID leads to another app at the same upstream.
 func changedClientID(t *testing.T, _ *world, at site) changeScene {
-	from := newMusicService(t, at, map[string]string{oldApp: oldSecret, newApp: newSecret})
-	backend := newRecordedBackend(t, from)
+	from := newMusicService(t, "the old upstream", at, map[string]string{oldApp: oldSecret, newApp: newSecret})
+	backend := newRecordedBackend(t, "the backend", from)
 	return changeScene{
 		old: from.tenant(oldApp, oldSecret, backend.url), new: from.tenant(newApp, newSecret, backend.url), from: from, backend: &backend.recorder, waits: true, newUpstreamLogsIn: true,
 		arrived: []*recorder{&from.recorder, &backend.recorder}, foreign: []string{newApp, newSecret},
@@ -161,8 +161,8 @@ func changedClientID(t *testing.T, _ *world, at site) changeScene {
 
 // changedProvider leads to emulate's GitHub with the same client id.
 func changedProvider(t *testing.T, w *world, at site) changeScene {
-	from := newMusicService(t, at, map[string]string{oldApp: oldSecret})
-	backend, gitHub := newRecordedBackend(t, from), &recorder{}
+	from := newMusicService(t, "the old upstream", at, map[string]string{oldApp: oldSecret})
+	backend, gitHub := newRecordedBackend(t, "the backend", from), &recorder{name: "the new upstream"}
 	api := startRecordingProxy(t, gitHub, w.upstream)
 	return changeScene{
 		old: from.tenant(oldApp, oldSecret, backend.url), from: from, backend: &backend.recorder, waits: true,
@@ -177,8 +177,8 @@ func changedProvider(t *testing.T, w *world, at site) changeScene {
 // changedPreset leads from gitlab.com to discord.com by one word. Both are
 // doubles behind an HTTPS proxy that ends TLS and records what is in it.
 func changedPreset(t *testing.T, _ *world, at site) changeScene {
-	from, to := newMusicService(t, at, map[string]string{oldApp: oldSecret}), newMusicService(t, at, map[string]string{oldApp: newSecret})
-	backend := newRecordedBackend(t, from, to)
+	from, to := newMusicService(t, "the old upstream", at, map[string]string{oldApp: oldSecret}), newMusicService(t, "the new upstream", at, map[string]string{oldApp: newSecret})
+	backend := newRecordedBackend(t, "the backend", from, to)
 	proxy := startTLSProxy(t, map[string]*musicService{"gitlab.com": from, "discord.com": to})
 	preset := func(s *musicService, name, secretOfApp string) tenant {
 		is := s.tenant(oldApp, secretOfApp, backend.url)
@@ -194,8 +194,8 @@ func changedPreset(t *testing.T, _ *world, at site) changeScene {
 
 // changedBackend leads to another MCP server that works on the same upstream.
 func changedBackend(t *testing.T, _ *world, at site) changeScene {
-	from := newMusicService(t, at, map[string]string{oldApp: oldSecret})
-	before, after := newRecordedBackend(t, from), newRecordedBackend(t, from)
+	from := newMusicService(t, "the old upstream", at, map[string]string{oldApp: oldSecret})
+	before, after := newRecordedBackend(t, "the old backend", from), newRecordedBackend(t, "the new backend", from)
 	return changeScene{
 		old: from.tenant(oldApp, oldSecret, before.url), new: from.tenant(oldApp, oldSecret, after.url), from: from, backend: &before.recorder,
 		arrived: []*recorder{&after.recorder}, untouched: []*recorder{&after.recorder},
@@ -206,7 +206,7 @@ func changedBackend(t *testing.T, _ *world, at site) changeScene {
 // configuration of another deployment does.
 func changedAll(t *testing.T, w *world, at site) changeScene {
 	s := changedProvider(t, w, at)
-	after := newRecordedBackend(t, s.from)
+	after := newRecordedBackend(t, "the new backend", s.from)
 	s.new.App, s.new.Backend = newApp, after.url
 	s.arrived, s.untouched = append(s.arrived, &after.recorder), append(s.untouched, &after.recorder)
 	return s

@@ -134,7 +134,6 @@ func (u *userOf) answered(t *testing.T, got answer, err error, logins int) {
 
 // logIn logs two users in.
 func (c *changeTest) logIn(ctx context.Context) {
-	c.t.Helper()
 	for file, login := range map[string]string{"client.mjs": "ada", "client-v2.mjs": "grace"} {
 		u := c.user(ctx, file, login, c.transport)
 		u.works(ctx, c.t, "call", 1)
@@ -160,7 +159,6 @@ func (c *changeTest) wantRecorded() {
 // goOn fails unless both users go on without a login, with what they have and
 // with a refresh, and their tokens of the old upstream are renewed there.
 func (c *changeTest) goOn(ctx context.Context) {
-	c.t.Helper()
 	c.from.ExpireAccessTokens()
 	for i, u := range c.users {
 		commands := []string{"call", "refresh"}
@@ -177,7 +175,6 @@ func (c *changeTest) goOn(ctx context.Context) {
 // once at the old upstream while the change waits.
 func (c *changeTest) reload(ctx context.Context) {
 	t := c.t
-	t.Helper()
 	late := c.begin(ctx, "client.mjs", "alan")
 	before := c.from.length()
 	c.reloadTo(ctx, c.new)
@@ -190,7 +187,7 @@ func (c *changeTest) reload(ctx context.Context) {
 	if c.waits {
 		for _, r := range c.untouched {
 			if sent := r.String(); sent != "" {
-				t.Errorf("while the change waits, what is new was sent\n%s", sent)
+				t.Errorf("while the change waits, %s was sent\n%s", r.name, sent)
 			}
 		}
 	}
@@ -296,7 +293,7 @@ func (c *changeTest) wantNoSecrets(all []*recorder, since []int, of *secrets) {
 			from = since[i]
 		}
 		if found := of.in(r.since(from), allowed...); len(found) > 0 {
-			c.t.Errorf("an upstream or a backend was sent %s of the old upstream's", strings.Join(found, ", "))
+			c.t.Errorf("%s was sent %s of the old upstream's", r.name, strings.Join(found, ", "))
 		}
 	}
 }
@@ -304,7 +301,6 @@ func (c *changeTest) wantNoSecrets(all []*recorder, since []int, of *secrets) {
 // restart changes the tenant by a restart and undoes it.
 func (c *changeTest) restart(ctx context.Context) {
 	t := c.t
-	t.Helper()
 	late, later := c.begin(ctx, "client-v2.mjs", "alan"), c.beginBare(ctx, "grace")
 	c.from.ExpireAccessTokens() // a call that is not refused needs a refresh
 	old := c.from.secrets.snapshot()
@@ -358,7 +354,6 @@ func (c *changeTest) restart(ctx context.Context) {
 // keep their logins, and unless log and tenant list say so.
 func (c *changeTest) wantRefusals(ctx context.Context) {
 	t := c.t
-	t.Helper()
 	for i, u := range c.users {
 		_, err := u.do(ctx, []string{"call", "refresh"}[i%2])
 		wantFailure(t, u.name, err, "another upstream service than the one you logged in with; try again shortly")
@@ -427,7 +422,6 @@ func (c *changeTest) form(ctx context.Context, path string, form url.Values) *ht
 // the new upstream, and their clients ask for that by themselves.
 func (c *changeTest) accept(ctx context.Context) {
 	t := c.t
-	t.Helper()
 	c.from.ExpireAccessTokens()
 	old := c.from.secrets.snapshot()
 	var since []int
