@@ -32,8 +32,8 @@ type waitingChange struct {
 	To       upstream.Identity `json:"to"`
 	ToName   string            `json:"to_name,omitempty"`
 	Grants   string            `json:"grants"` // of From: "12" or "at least 12"
-	// Until is set for a change that a restart applied already: until then calls
-	// with grants of From get 503.
+	// Until is set for a change that a restart applied already, or a reload that
+	// undid one: until then calls with grants of From get 503.
 	Until time.Time `json:"until,omitzero"`
 }
 
@@ -53,7 +53,7 @@ func (c waitingChange) to() string { return strings.TrimSpace(c.ToName + " " + s
 func (c waitingChange) String() string {
 	did := "waits"
 	if !c.Until.IsZero() {
-		did = "was made by a restart, and calls with the old grants get 503 until " + c.Until.UTC().Format(time.TimeOnly) + " UTC"
+		did = "is in force since the restart or since one was undone, and calls with the old grants get 503 until " + c.Until.UTC().Format(time.TimeOnly) + " UTC"
 	}
 	return fmt.Sprintf("a change of upstream from %s to %s %s; it strands %s: %s",
 		c.from(), c.to(), did, c.stranded(), core.UpstreamRemedies(c.Tenant, c.From))
@@ -65,7 +65,7 @@ type changes struct {
 
 	mu        sync.Mutex
 	waiting   map[string]waitingChange
-	restarted map[string]waitingChange // made by the start, while they can be undone
+	restarted map[string]waitingChange // made by the start, or by undoing that, while they can be undone
 }
 
 // decision is the operator's acceptance of one tenant's change.
@@ -181,10 +181,27 @@ func (d *deployment) enterUpstream(ctx context.Context, t *tenant.Tenant, accept
 	return nil
 }
 
+// undoes reports whether next has the upstream again that a tenant had before
+// restarts changed it, while that is expected to be undone. Upstreams that were in
+// force for less than undoTime, and that the operator did not accept, do not count.
+func (r *reloader) undoes(old, next *tenant.Tenant) bool {
+	if !r.server.Grants().Waits(old) {
+		return false
+	}
+	all := old.Upstream.Periods
+	for i := len(all) - 2; i >= 0; i-- {
+		if p := all[i]; p.Accepted || all[i+1].Since.Sub(p.Since) >= undoTime {
+			return p.Identity == next.UpstreamIdentity() || slices.Contains(next.SameUpstreams(), p.Identity)
+		}
+	}
+	return false
+}
+
 // holdChanges keeps the tenants whose new configuration leads to another
-// upstream while users have grants of the one before.
+// upstream while users have grants of the one before. A reload that undoes what a
+// restart changed is no new decision: it is applied, as a restart would apply it.
 func (r *reloader) holdChanges(ctx context.Context, next *tenant.Set, accepted string) (*tenant.Set, error) {
-	waiting := map[string]waitingChange{}
+	waiting, undone := map[string]waitingChange{}, map[string]bool{}
 	var all []*tenant.Tenant
 	for _, name := range next.Names() {
 		t, old := next.Get(name), r.server.Tenants().Get(name)
@@ -201,16 +218,16 @@ func (r *reloader) holdChanges(ctx context.Context, next *tenant.Set, accepted s
 			all = append(all, t)
 			continue
 		}
+		if undone[name] = r.undoes(old, t); undone[name] {
+			all = append(all, t)
+			continue
+		}
 		stranded, err := r.server.Grants().CountStranded(ctx, t)
 		if err == nil && stranded.All && stranded.Count == 0 {
 			all = append(all, t)
 			continue
 		}
-		waiting[name] = waitingChange{
-			Tenant: name, From: from, FromName: nameOfUpstream(old), To: t.UpstreamIdentity(), ToName: nameOfUpstream(t), Grants: countOf(stranded),
-		}
-		r.log.Error("this tenant's new configuration leads to another upstream, and its users have grants of the one before: the tenant stays as it is until the operator decides",
-			"tenant", name, "grants", countOf(stranded), "from", upstreamName(old), "to", upstreamName(t), "remedies", core.UpstreamRemedies(name, from))
+		waiting[name] = r.hold(old, t, stranded)
 		all = append(all, old)
 	}
 	set, err := tenant.NewSet(all...)
@@ -222,9 +239,9 @@ func (r *reloader) holdChanges(ctx context.Context, next *tenant.Set, accepted s
 		if old != nil && old.UpstreamIdentity() == t.UpstreamIdentity() { // held back, or as it was
 			continue
 		}
-		// What comes here strands nothing, was accepted, or was not served until
-		// now and is as after a start.
-		if err := r.enterUpstream(ctx, t, old != nil); err != nil {
+		// What comes here strands nothing, was accepted, or is as after a start: it
+		// was not served until now, or undoes what a restart changed.
+		if err := r.enterUpstream(ctx, t, old != nil && !undone[t.Name]); err != nil {
 			return nil, err
 		}
 	}
@@ -233,6 +250,16 @@ func (r *reloader) holdChanges(ctx context.Context, next *tenant.Set, accepted s
 	r.changes.mu.Unlock()
 	r.signals.changesWaiting(slices.Sorted(maps.Keys(waiting)))
 	return set, nil
+}
+
+// hold tells the operator of a change that waits, and returns it.
+func (r *reloader) hold(old, next *tenant.Tenant, stranded grant.Stranded) waitingChange {
+	from := old.UpstreamIdentity()
+	r.log.Error("this tenant's new configuration leads to another upstream, and its users have grants of the one before: the tenant stays as it is until the operator decides",
+		"tenant", next.Name, "grants", countOf(stranded), "from", upstreamName(old), "to", upstreamName(next), "remedies", core.UpstreamRemedies(next.Name, from))
+	return waitingChange{
+		Tenant: next.Name, From: from, FromName: nameOfUpstream(old), To: next.UpstreamIdentity(), ToName: nameOfUpstream(next), Grants: countOf(stranded),
+	}
 }
 
 // accept is acceptTenant in the reloader's goroutine.

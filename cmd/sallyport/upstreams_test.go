@@ -178,6 +178,82 @@ func TestRestartWithAnotherUpstreamCanBeUndone(t *testing.T) {
 	}
 }
 
+// An operator who sees that a restart led to another upstream writes the old
+// settings back, and the running server reads them. That is not one more change
+// for the operator to decide on, though users have logged in at the other upstream
+// meanwhile.
+func TestRestartWithAnotherUpstreamCanBeUndoneByAReload(t *testing.T) {
+	t.Parallel()
+	driver, keys, clock := newUpstreamsTest(t)
+	r, _ := started(t, driver, keys, clock, musicAt(t, "https://a.example"))
+	ada := r.loginAs(t, "ada")
+	*clock = clock.Add(time.Hour)
+	r, _ = started(t, driver, keys, clock, musicAt(t, "https://b.example"))
+	bob := r.loginAs(t, "bob")
+
+	r.reloaded(t, musicAt(t, "https://c.example"), "") // a change as any other
+	if len(r.waitingChanges()) != 1 {
+		t.Errorf("another change: waiting %v", r.waitingChanges())
+	}
+	*clock = clock.Add(10 * time.Minute)
+	r.reloaded(t, musicAt(t, "https://a.example"), "")
+	if a, b := r.verify(t.Context(), ada), r.verify(t.Context(), bob); a != "ok" || b != "503" || len(r.waitingChanges()) != 0 {
+		t.Errorf("after the change was undone: %s, %s, waiting %v", a, b, r.waitingChanges())
+	}
+	if c := r.servedTenants()[0].Waiting; c == nil || c.Grants != "1" || !strings.Contains(c.String(), "until 09:25:00 UTC") {
+		t.Errorf("tenant list says %v", c)
+	}
+	r.reloaded(t, musicAt(t, "https://b.example"), "") // the same mistake again
+	if a := r.verify(t.Context(), ada); a != "ok" || len(r.waitingChanges()) != 1 {
+		t.Errorf("after the same change by a reload: %s, waiting %v", a, r.waitingChanges())
+	}
+	r.reloaded(t, musicAt(t, "https://b.example"), "music")
+	r.reloaded(t, musicAt(t, "https://a.example"), "") // the operator has decided
+	if b := r.verify(t.Context(), bob); b != "ok" || len(r.waitingChanges()) != 1 {
+		t.Errorf("after the change was accepted: %s, waiting %v", b, r.waitingChanges())
+	}
+}
+
+// What the reload goes back to is what stood before the restarts, however many.
+func TestReloadUndoesSeveralRestarts(t *testing.T) {
+	t.Parallel()
+	driver, keys, clock := newUpstreamsTest(t)
+	for _, name := range []string{"https://first.example", "https://a.example"} {
+		r, _ := started(t, driver, keys, clock, musicAt(t, name))
+		r.loginAs(t, "dan")
+		*clock = clock.Add(time.Hour) // longer than the time for undoing: it was meant
+	}
+	r, _ := started(t, driver, keys, clock, musicAt(t, "https://b.example"))
+	r.loginAs(t, "bob")
+	*clock = clock.Add(time.Minute)
+	r, _ = started(t, driver, keys, clock, musicAt(t, "https://c.example"))
+	r.loginAs(t, "carol")
+	for _, name := range []string{"https://b.example", "https://first.example"} {
+		if r.reloaded(t, musicAt(t, name), ""); len(r.waitingChanges()) != 1 {
+			t.Errorf("%s: waiting %v", name, r.waitingChanges())
+		}
+	}
+	if r.reloaded(t, musicAt(t, "https://a.example"), ""); len(r.waitingChanges()) != 0 {
+		t.Errorf("waiting %v", r.waitingChanges())
+	}
+}
+
+// After the time for undoing, going back is a change as any other.
+func TestReloadUndoesARestartInTimeOnly(t *testing.T) {
+	t.Parallel()
+	driver, keys, clock := newUpstreamsTest(t)
+	r, _ := started(t, driver, keys, clock, musicAt(t, "https://a.example"))
+	r.loginAs(t, "ada")
+	*clock = clock.Add(time.Hour)
+	r, _ = started(t, driver, keys, clock, musicAt(t, "https://b.example"))
+	bob := r.loginAs(t, "bob")
+	*clock = clock.Add(15 * time.Minute)
+	r.reloaded(t, musicAt(t, "https://a.example"), "")
+	if b := r.verify(t.Context(), bob); b != "ok" || len(r.waitingChanges()) != 1 {
+		t.Errorf("bob %s, waiting %v", b, r.waitingChanges())
+	}
+}
+
 func TestAcceptEndsTheTimeForUndoing(t *testing.T) {
 	t.Parallel()
 	driver, keys, clock := newUpstreamsTest(t)
