@@ -4,9 +4,10 @@
 // file or a real Redis. They prove that a login works, with an upstream as lax
 // as emulate's GitHub and Slack and as strict as oidc-provider and fosite, that
 // each SDK finds back by itself after whatever ends its tokens, and what of a
-// login survives a restart, an outage and a new plugin. The MCP project's
-// conformance tool judges the authorization server, and the gateway by the
-// difference that it makes to a reference server. Proxies run the very files of
+// login survives a restart, an outage, a new plugin and a configuration that leads
+// to another upstream, where recordings show that nothing of the old one's arrives.
+// The MCP project's conformance tool judges the authorization server, and the
+// gateway by the difference that it makes to a reference server. Proxies run the very files of
 // config/examples. Programs that fold the names of headers (PHP, CGI, WSGI, ASGI)
 // read what the gateway says and not what a client sends.
 //
