@@ -122,11 +122,11 @@ func (f adminFlags) with(cmd *cobra.Command, run func(ctx context.Context, o *op
 }
 
 // counted writes a number with its noun.
-func counted(n int, noun string) string {
+func counted[N int | int64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return grouped(int64(n)) + " " + noun + "s"
 }
 
 // printReplica names the server that answered, for what differs from replica to

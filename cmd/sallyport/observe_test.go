@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/tokens"
 	"github.com/sallyport/sallyport/plugins"
 )
@@ -67,3 +69,31 @@ func TestConversationsAreCountedByOutcome(t *testing.T) {
 		}
 	}
 }
+
+// A log that cannot be written shows in the metrics.
+func TestAuditThatFailsIsAMetric(t *testing.T) {
+	t.Parallel()
+	failing := make(chan audit.Status, 8)
+	log := audit.New(audit.Config{Out: fullDisk{}, Notify: func(s audit.Status) { failing <- s }})
+	s := newSignals(log)
+	metrics := func() string {
+		page := httptest.NewRecorder()
+		promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		return page.Body.String()
+	}
+	if text := metrics(); !strings.Contains(text, "\nsallyport_audit_failing 0\n") || !strings.Contains(text, `sallyport_audit_lines_total{outcome="dropped"} 0`) {
+		t.Errorf("before: %s", text)
+	}
+	log.Record(t.Context(), audit.Event{Action: audit.Rejected})
+	if s := <-failing; s.Failing == nil {
+		t.Fatal("nothing fails")
+	}
+	if text := metrics(); !strings.Contains(text, "\nsallyport_audit_failing 1\n") {
+		t.Errorf("after: %s", text)
+	}
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }

@@ -187,7 +187,7 @@ func (t *transcript) print(w io.Writer) {
 		fmt.Fprintf(w, "result\n%s\n", indented(t.Result))
 		t.warn(w)
 	}
-	fmt.Fprintf(w, "%s %s  %s  %d steps  %s fuel  hosts: %s\n", t.Plugin, t.Version, t.Op, t.Steps, grouped(t.Fuel), strings.Join(t.Hosts, " "))
+	fmt.Fprintf(w, "%s %s  %s  %s  %s fuel  hosts: %s\n", t.Plugin, t.Version, t.Op, counted(t.Steps, "step"), grouped(t.Fuel), strings.Join(t.Hosts, " "))
 }
 
 // warn says what a host accepts and an author should change.

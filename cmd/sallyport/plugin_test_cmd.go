@@ -214,7 +214,7 @@ func printReplays(w io.Writer, results []replay) error {
 		if !r.OK {
 			word = "FAIL"
 		}
-		if _, err := fmt.Fprintf(w, "%s  %-*s  %d steps  %s fuel\n", word, width, r.name(), r.Steps, grouped(r.Fuel)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s  %-*s  %s  %s fuel\n", word, width, r.name(), counted(r.Steps, "step"), grouped(r.Fuel)); err != nil {
 			return err
 		}
 		if r.Error != "" {

@@ -46,3 +46,22 @@ func TestPluginCallShowsTheTimeOfARun(t *testing.T) {
 		t.Errorf("got %s", out.String())
 	}
 }
+
+// A number stands with its noun, and one of something is not several.
+func TestNumbersStandWithTheirNoun(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{0: "0 steps", 1: "1 step", 2: "2 steps", 12345: "12,345 steps"} {
+		if got := counted(n, "step"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	var out bytes.Buffer
+	(&transcript{Plugin: "p", Version: "1", Op: "revoke", Steps: 1}).print(&out)
+	if !strings.Contains(out.String(), "  1 step  ") {
+		t.Errorf("plugin call: %s", out.String())
+	}
+	out.Reset()
+	if err := printReplays(&out, []replay{{File: "a.txtar", OK: true, Steps: 1}}); err != nil || !strings.Contains(out.String(), "  1 step  ") {
+		t.Errorf("plugin test: %v %s", err, out.String())
+	}
+}

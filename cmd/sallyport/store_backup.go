@@ -43,7 +43,7 @@ func storeBackupCommand(sys system) *cobra.Command {
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), done)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s records, %s bytes\n", done.File, grouped(int64(done.Records)), grouped(done.Bytes))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s bytes\n", done.File, counted(done.Records, "record"), grouped(done.Bytes))
 		return err
 	})
 	return cmd
@@ -188,7 +188,7 @@ func (b *backupFile) put(r store.Record) error {
 		return err
 	})
 	b.n++
-	b.p.say("%s records", grouped(b.n))
+	b.p.say("%s", counted(b.n, "record"))
 	return b.ctx.Err()
 }
 

@@ -53,8 +53,8 @@ func storeMigrateCommand(sys system) *cobra.Command {
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), done)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s records copied; %s read back, %s bytes\n",
-			grouped(done.Copied), grouped(done.Verified), grouped(done.Bytes))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s copied; %s read back, %s bytes\n",
+			counted(done.Copied, "record"), grouped(done.Verified), grouped(done.Bytes))
 		return err
 	})
 	return cmd
@@ -141,7 +141,7 @@ func (m *migration) run(ctx context.Context, source store.Exporter, to store.Dri
 		if fresh {
 			copied.Add(1)
 		}
-		m.p.say("%s records copied", grouped(copied.Load()))
+		m.p.say("%s copied", counted(copied.Load(), "record"))
 		return err
 	})
 	if err != nil && !m.merge {
@@ -156,7 +156,7 @@ func (m *migration) run(ctx context.Context, source store.Exporter, to store.Dri
 			verified.Add(1)
 			size.Add(int64(len(r.Key) + len(r.Value)))
 		}
-		m.p.say("%s records read back", grouped(verified.Load()))
+		m.p.say("%s read back", counted(verified.Load(), "record"))
 		return err
 	})
 	return migrated{Copied: copied.Load(), Verified: verified.Load(), Bytes: size.Load()}, err

@@ -44,7 +44,7 @@ func storeRestoreCommand(sys system) *cobra.Command {
 		if *asJSON {
 			return printJSON(cmd.OutOrStdout(), done)
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s records restored and read back, %s bytes\n", grouped(done.Verified), grouped(done.Bytes))
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s restored and read back, %s bytes\n", counted(done.Verified, "record"), grouped(done.Bytes))
 		return err
 	})
 	return cmd

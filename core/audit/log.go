@@ -298,7 +298,11 @@ func (l *Log) Flush(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		s := l.Status()
-		return errors.Join(fmt.Errorf("audit: %d lines were not written", s.Queued), s.Failing)
+		lost := "1 line"
+		if s.Queued != 1 {
+			lost = fmt.Sprintf("%d lines", s.Queued)
+		}
+		return errors.Join(fmt.Errorf("audit: %s could not be written before the end", lost), s.Failing)
 	}
 }
 

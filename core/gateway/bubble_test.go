@@ -198,6 +198,65 @@ func downFor(d time.Duration) func(string, string) error {
 	}
 }
 
+// The deadline of a body does not run while the server waits for its store, for the
+// upstream or for a backend: the client cannot help it.
+func TestBodyDeadlineRunsOnlyWhileTheServerReads(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		waits time.Duration // of each answer of the store
+		size  int64         // of each half of the body
+		pause time.Duration // between them
+		want  int
+	}{
+		"the store takes longer than a body may": {40 * time.Second, 100, 35 * time.Second, http.StatusOK},
+		"the sender takes longer":                {0, 100, 31 * time.Second, http.StatusRequestTimeout},
+		"a large body goes on for longer":        {0, 1 << 20, 2 * time.Minute, http.StatusOK},
+		"a large one after a slow store":         {40 * time.Second, 1 << 20, 2 * time.Minute, http.StatusOK},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t)
+				var got atomic.Int64
+				b.backend = func(_ http.ResponseWriter, r *http.Request) {
+					n, _ := io.Copy(io.Discard, r.Body)
+					got.Store(n)
+				}
+				b.Store.Fail(func(string, string) error { time.Sleep(c.waits); return nil })
+				body, sender := io.Pipe()
+				ended := make(chan struct{})
+				defer func() { _ = body.Close(); <-ended }()
+				go func() {
+					defer close(ended)
+					half := make([]byte, c.size)
+					_, _ = sender.Write(half)
+					time.Sleep(c.pause)
+					_, _ = sender.Write(half)
+					_ = sender.Close()
+				}()
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/music/mcp", body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Authorization", "Bearer "+b.Token)
+				if r.ContentLength = -1; c.size > 1<<10 {
+					r.ContentLength = 2 * c.size
+				}
+				res, err := b.client.Do(r)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				text, _ := io.ReadAll(res.Body)
+				_ = res.Body.Close()
+				if res.StatusCode != c.want || c.want == http.StatusOK && got.Load() != 2*c.size {
+					t.Errorf("%d %s, the backend got %d bytes", res.StatusCode, text, got.Load())
+				}
+			})
+		})
+	}
+}
+
 // A client that reads slowly holds up the backend, and not our memory.
 func TestSlowReaderHoldsUpTheBackend(t *testing.T) {
 	t.Parallel()
