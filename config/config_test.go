@@ -156,9 +156,9 @@ func TestInterpolation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		file := write(t, "a.yaml", strings.Replace(base, "client_secret: s", "settings: { deep: [ { x: "+string(text)+" } ] }, client_secret: "+string(text), 1))
+		file := write(t, "a.yaml", strings.Replace(base, "client_secret: s", "settings: { deep: [ { x: "+string(text)+" } ] }, client_key: "+string(text), 1))
 		octo := mustLoad(t, Options{Files: []string{file}, Environ: env}).Tenants["octo"]
-		if got := octo.ClientSecret.Reveal(); got != tt.want {
+		if got := octo.ClientKey.Reveal(); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.in, got, tt.want)
 		}
 		if got, want := fmt.Sprint(octo.Settings), "map[deep:[map[x:"+tt.want+"]]]"; got != want {

@@ -30,7 +30,7 @@ var (
 	clientForm  = regexp.MustCompile(`^[\x21-\x7e]+$`)              // RFC 6749 §A.1, without the space
 	backendForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 	headerForm  = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110 §5.6.2
-	valueForm   = regexp.MustCompile(`^([\x20-\x7a\x7c\x7e]|\{(token|assertion|subject|account|client|scope|tenant)\})+$`)
+	valueForm   = regexp.MustCompile(`^([\x20-\x7a\x7c\x7e]|\{(token|assertion|subject|account_key|account|client|scope|tenant)\})+$`)
 	colorForm   = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 	methodForm  = regexp.MustCompile(`^[a-z][A-Za-z0-9_/-]*$`)
 )

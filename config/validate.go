@@ -36,6 +36,9 @@ func (l *loader) validate(c *Config) {
 		l.validateTenant(path{"tenants", name}, c.Tenants[name])
 	}
 	l.validateURLs(c, names)
+	for _, name := range names {
+		l.checkOwnBackends(c, names, path{"tenants", name}, c.Tenants[name])
+	}
 	for _, name := range names { // last, since a fault here hides those below
 		l.check(path{"tenants", name}, name, checkTenantName)
 	}
@@ -79,6 +82,8 @@ func (l *loader) checkKeys(keys []Secret) {
 
 func (l *loader) validateTenant(p path, t Tenant) {
 	l.check(p.child("provider"), t.Provider, checkProvider)
+	l.check(p.child("client_id"), t.ClientID, checkCredential)
+	l.check(p.child("client_secret"), t.ClientSecret.Reveal(), checkCredential)
 	l.checkServer(p, t)
 	l.checkBackends(p, t)
 	l.checkAll(p.child("hosts"), t.Hosts, checkHost)
@@ -172,6 +177,15 @@ func (l *loader) checkBackends(p path, t Tenant) {
 			l.fault(at, problem{"stands here in another spelling already", "capitals make no difference, nor does which character stands between letters and digits: take one out"})
 		}
 		seen[folded] = true
+	}
+}
+
+// checkOwnBackends refuses backends of the tenant at p that are this server.
+func (l *loader) checkOwnBackends(c *Config, names []string, p path, t Tenant) {
+	own := func(backend string) *problem { return checkOwn(c, names, backend) }
+	l.check(p.child("backend"), t.Backend, own)
+	for _, name := range slices.Sorted(maps.Keys(t.Backends)) {
+		l.check(p.child("backends").child(name), t.Backends[name], own)
 	}
 }
 
