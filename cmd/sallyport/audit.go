@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/sallyport/sallyport/core/audit"
@@ -24,6 +27,12 @@ func (d *deployment) openAudit(sys system) error {
 	case "stderr":
 		out = sys.err
 	default:
+		if _, err := os.Lstat(target); sys.look && errors.Is(err, fs.ErrNotExist) {
+			if err := writable(filepath.Dir(target)); err != nil {
+				return fmt.Errorf("audit: %s cannot be made: %w; name a folder that this user can write, or run check as the user of the server", target, err)
+			}
+			return nil
+		}
 		file, err := openAuditFile(target)
 		if err != nil {
 			return err

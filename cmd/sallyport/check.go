@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,8 +36,14 @@ func checkCommand(sys system) *cobra.Command {
 		}
 		sys.given, sys.warnings = origins.Set, warnings
 		cfg.Log.Level = "off" // what is wrong comes back as the error, once
+		sys.look = true
 		if sys.store, err = askAboutStore(cmd.Context(), cfg); err != nil {
 			return err
+		}
+		if sys.store == nil {
+			if sys.store, err = futureStore(cfg); err != nil {
+				return err
+			}
 		}
 		d, err := assemble(cmd.Context(), cfg, sys)
 		if err != nil {
@@ -48,7 +57,7 @@ func checkCommand(sys system) *cobra.Command {
 		}
 		tenants, modules := d.server.Tenants().Len(), len(d.host.Modules())
 		// Serve goes on without a plugin file or a tenant; here each counts.
-		if err := errors.Join(d.downFaults(), d.unreachable(cmd.Context()), d.refused(), d.close()); err != nil {
+		if err := errors.Join(d.canListen(cmd.Context()), d.downFaults(), d.unreachable(cmd.Context()), d.refused(), d.close()); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %s, %s\n", counted(tenants, "tenant"), counted(modules, "plugin"))
@@ -82,8 +91,67 @@ func askAboutStore(ctx context.Context, cfg *config.Config) (store.Driver, error
 	return heldStore{}, nil
 }
 
-// heldStore stands for a store that another process has open: it is empty and
-// takes no record.
+// canListen opens the listeners of serve and closes them. An address in use is
+// taken for that of the running server.
+func (d *deployment) canListen(ctx context.Context) error {
+	try := func(address, key, flag string) error {
+		l, err := listen(ctx, address, key, flag)
+		if errors.Is(err, errInUse) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return l.Close()
+	}
+	err := try(d.cfg.Server.Listen, "server/listen", "--listen")
+	if address := d.cfg.Server.OperatorListen; address != "" && address != "off" && d.isGiven("server/operator_listen") {
+		err = errors.Join(err, try(address, "server/operator_listen", "--operator-listen"))
+	}
+	return err
+}
+
+// futureStore returns what stands for a bolt file that the first start will make,
+// and nil for every other store. A file that check made would belong to the user
+// who ran it, which may be root, and not to the server's.
+func futureStore(cfg *config.Config) (store.Driver, error) {
+	path, isFile := boltFile(cfg.Store)
+	if !isFile {
+		return nil, nil
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // what is wrong with it, opening it finds out
+	}
+	if err := canMake(path); err != nil {
+		return nil, fmt.Errorf("store: %s cannot be made: %w; name a folder that this user can write, or run check as the user of the server", path, err)
+	}
+	return heldStore{}, nil
+}
+
+// canMake reports whether this process could make a file, and the folders that
+// are missing above it. It leaves nothing behind.
+func canMake(path string) error {
+	for {
+		above := filepath.Dir(path)
+		if above == path {
+			return fs.ErrNotExist
+		}
+		path = above
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return err
+		case !info.IsDir():
+			return fmt.Errorf("%s is not a folder", path)
+		}
+		return writable(path)
+	}
+}
+
+// heldStore stands for a store that another process has open, or that is yet to
+// be made: it is empty and takes no record.
 type heldStore struct{}
 
 var _ store.Driver = heldStore{}

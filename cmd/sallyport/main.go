@@ -41,6 +41,7 @@ type system struct {
 	given    func(key string) bool // whether the operator set a key; nil: all are
 	warnings []string              // found while the configuration was read
 	store    store.Driver          // instead of the configuration's; nil: that one
+	look     bool                  // make no file and no folder that is not there
 }
 
 // failure marks errors of a verb that ran, as against a wrong command line.

@@ -29,7 +29,7 @@ func workbench(sys system, privateHosts ...string) (plugins.Config, error) {
 	}
 	return plugins.Config{
 		Compile:  compile,
-		CacheDir: cacheDir(config.Plugins{}, func(string) {}, sys.environ),
+		CacheDir: cacheDir(config.Plugins{}, func(string) {}, sys),
 		Fetch:    fetch.New(fetch.Config{PrivateHosts: privateHosts, UserAgent: "sallyport/" + version()}),
 	}, nil
 }

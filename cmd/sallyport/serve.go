@@ -141,6 +141,8 @@ func serveAll(ctx context.Context, log hclog.Logger, listeners []net.Listener, h
 	}
 }
 
+var errInUse = errors.New("in use by another process")
+
 // listen opens a TCP listener; the error says which key and flag choose it.
 func listen(ctx context.Context, address, key, flag string) (net.Listener, error) {
 	var plain net.ListenConfig
@@ -148,7 +150,7 @@ func listen(ctx context.Context, address, key, flag string) (net.Listener, error
 	l, err := plain.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s: the address %s is in use by another process; stop that one or choose another address with %s", key, address, flag)
+		return nil, fmt.Errorf("%s: the address %s is %w; stop that one or choose another address with %s", key, address, errInUse, flag)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w; choose another address with %s", key, err, flag)
 	}

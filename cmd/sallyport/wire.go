@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -203,7 +204,7 @@ func (d *deployment) openPlugins(ctx context.Context, sys system) (err error) {
 	d.host, err = plugins.New(ctx, plugins.Config{
 		Dirs:     []string{d.cfg.Plugins.Dir},
 		Compile:  compile,
-		CacheDir: cacheDir(d.cfg.Plugins, d.warn, sys.environ),
+		CacheDir: cacheDir(d.cfg.Plugins, d.warn, sys),
 		Fetch:    d.fetch,
 		Logger:   d.log.Named("plugins"),
 		Observer: d.signals,
@@ -233,9 +234,15 @@ func (d *deployment) refused() error {
 // cacheDir returns where compiled plugins are kept. Who can write there runs
 // code in this process, so it is never a shared place. Without a folder that
 // can be used there is no cache, and each start compiles anew: warn is called
-// with the reason.
-func cacheDir(p config.Plugins, warn func(string), environ []string) string {
-	dir := cmp.Or(p.CacheDir, userCache(environ))
+// with the reason. A folder that the configuration names and that is missing is
+// left to serve, whose user it should belong to.
+func cacheDir(p config.Plugins, warn func(string), sys system) string {
+	dir := cmp.Or(p.CacheDir, userCache(sys.environ))
+	if _, err := os.Lstat(p.CacheDir); sys.look && p.CacheDir != "" && errors.Is(err, fs.ErrNotExist) {
+		if err := canMake(p.CacheDir); err == nil {
+			return ""
+		}
+	}
 	if dir == "" {
 		warn("plugins/cache_dir: compiled plugins are not kept, because there is no home folder; set plugins/cache_dir for faster starts")
 		return ""
@@ -275,6 +282,11 @@ func usable(dir string) error {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return err
 	}
+	return writable(dir)
+}
+
+// writable reports whether this process can make a file in a folder.
+func writable(dir string) error {
 	f, err := os.CreateTemp(dir, ".write-*")
 	if err != nil {
 		return err
