@@ -68,6 +68,30 @@ func (s *Server) noTenant(w http.ResponseWriter, r *http.Request) {
 	notFound(w, r, "no tenant at this address")
 }
 
+// logLimited tells the operator of requests that a limit refused. All users of a
+// proxy that does not say for whom it asks count as one sender.
+func (s *Server) logLimited(r *http.Request, t *tenant.Tenant, route tenant.Route, err error) {
+	from := address(r.RemoteAddr)
+	remedy := "if these are requests of your users, raise limits/" + route.Cost.String()
+	if from.IsLoopback() || from.IsPrivate() || from.IsLinkLocalUnicast() {
+		remedy = "if the address is a proxy's, let it send X-Forwarded-For and list its network in server/trusted_proxies, or all its users count as one; else raise limits/" + route.Cost.String()
+	}
+	s.oplog.Write(hclog.Warn, "requests are refused by a limit", []any{"tenant", t.Name, "path", route.Path},
+		"error", err, "address", from, "request", middleware.GetReqID(r.Context()), "remedy", remedy)
+}
+
+// logRepeated tells the operator of a request whose path has the tenant's own
+// path twice, which a proxy that adds it once more makes of every request.
+func (s *Server) logRepeated(r *http.Request, t *tenant.Tenant, route string) {
+	own := t.Path()
+	if own == "" || !strings.HasPrefix(route+"/", own+"/") {
+		return
+	}
+	s.oplog.Write(hclog.Warn, "the tenant's path is in this address twice", []any{"tenant", t.Name}, "path", fmt.Sprintf("%.100q", r.URL.Path),
+		"configured", t.Issuer, "request", middleware.GetReqID(r.Context()),
+		"remedy", "let the proxy pass the path on unchanged, or set server/url or the tenant's url to what users open")
+}
+
 // ofLogin reports whether a refused request was a step of a login. Addresses
 // that clients try in turn, and methods, are not.
 func ofLogin(r *http.Request, route tenant.Route, status int) bool {

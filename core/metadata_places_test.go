@@ -1,10 +1,14 @@
 package core_test
 
 import (
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/tenant"
 )
 
 // TestMetadataIsWhereverClientsLook asks at every place where a client has been
@@ -31,5 +35,19 @@ func TestMetadataIsWhereverClientsLook(t *testing.T) {
 		if a := s.Get(t, nil, path); a.Status != http.StatusNotFound {
 			t.Errorf("a document about a backend that does not exist, %s: %d", path, a.Status)
 		}
+	}
+}
+
+// TestRouteSegmentsAreThoseMounted: what keeps one tenant's URL from hiding
+// another's endpoint names each of them.
+func TestRouteSegmentsAreThoseMounted(t *testing.T) {
+	t.Parallel()
+	mounted := map[string]bool{}
+	for _, route := range coretest.New(t).Core.Routes() {
+		segment, _, _ := strings.Cut(strings.TrimPrefix(route.Path, "/"), "/")
+		mounted[segment] = true
+	}
+	if got, want := slices.Sorted(maps.Keys(mounted)), tenant.RouteSegments(); !slices.Equal(got, want) {
+		t.Errorf("mounted are %q, RouteSegments has %q", got, want)
 	}
 }

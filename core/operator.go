@@ -2,10 +2,13 @@ package core
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/tenant"
@@ -50,6 +53,7 @@ const forwardAuth = "/forward-auth/{tenant}"
 func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 	t := s.Tenants().Get(chi.URLParam(r, "tenant"))
 	if t == nil {
+		s.logForwardAuth(r, "no tenant has this name", "ask at /forward-auth/ and the name of a tenant; sallyport tenant list shows all")
 		oauth.WriteError(w, r, oauth.NotFound("no tenant has this name"))
 		return
 	}
@@ -60,6 +64,17 @@ func (s *Server) forwardAuth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.gateway.ForwardAuth(w, r, t); err != nil {
+		if status := oauth.AsError(err).StatusCode(); status == http.StatusNotFound || status == http.StatusProxyAuthRequired {
+			s.logForwardAuth(r, err.Error(), "compare what the proxy asks with, its Proxy-Authorization included, with the tenant's resource and resource_servers; config/examples/proxies has a file for each proxy")
+		}
 		s.fail(w, r, tenant.Route{Path: forwardAuth, Audience: tenant.Programs}, s.limits.failed(r, t, err))
 	}
+}
+
+// logForwardAuth tells the operator of a question of a proxy that the proxy's
+// configuration makes: its users get the proxy's error, and no other line says
+// why.
+func (s *Server) logForwardAuth(r *http.Request, what, remedy string) {
+	s.oplog.Write(hclog.Warn, "a forward auth request cannot be answered", nil, "reason", what,
+		"path", fmt.Sprintf("%.100q", r.URL.Path), "address", r.RemoteAddr, "request", middleware.GetReqID(r.Context()), "remedy", remedy)
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/go-chi/cors"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/sallyport/sallyport/core/assertion"
 	"github.com/sallyport/sallyport/core/authorize"
@@ -165,7 +166,10 @@ func (s *Server) mount(endpoints ...endpoint) {
 	s.routes = append(s.routes, metadata.New(s.routes, s.cfg.Keys, tokens.GrantTypes).Routes()...)
 
 	mux := chi.NewRouter()
-	mux.NotFound(func(w http.ResponseWriter, r *http.Request) { notFound(w, r, "nothing is at this address") })
+	mux.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		s.logRepeated(r, tenant.FromContext(r.Context()), chi.RouteContext(r.Context()).RoutePath)
+		notFound(w, r, "nothing is at this address")
+	})
 	mux.MethodNotAllowed(unknownMethod)
 	s.mountRefusals(mux)
 	for _, route := range s.routes {
@@ -209,10 +213,17 @@ func (s *Server) handler(route tenant.Route) http.Handler {
 // place where errors reach the log.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, route tenant.Route, err error) {
 	t := tenant.FromContext(r.Context())
-	if status := oauth.AsError(err).StatusCode(); status >= http.StatusInternalServerError {
+	switch status := oauth.AsError(err).StatusCode(); {
+	case status >= http.StatusInternalServerError:
 		s.cfg.Log.Error("request failed", "tenant", t.Name, "path", route.Path, "status", status,
 			"error", err, "request", middleware.GetReqID(r.Context()))
-	} else if ofLogin(r, route, status) {
+	case status == http.StatusTooManyRequests:
+		s.logLimited(r, t, route, err)
+	case route.Callers == tenant.ResourceServers && status == http.StatusUnauthorized:
+		s.oplog.Write(hclog.Warn, "a resource server is refused", []any{"tenant", t.Name, "path", route.Path},
+			"error", err, "address", address(r.RemoteAddr), "request", middleware.GetReqID(r.Context()),
+			"remedy", "compare the id and secret that it sends with the tenant's resource_servers")
+	case ofLogin(r, route, status):
 		s.oplog.Refused(r.Context(), t.Name, route.Path, err)
 	}
 	if route.Audience == tenant.People {

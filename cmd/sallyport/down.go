@@ -72,6 +72,9 @@ func (d *deployment) tenants(ctx context.Context, mayBeDown func(name string) bo
 	for _, name := range slices.Sorted(maps.Keys(d.cfg.Tenants)) {
 		c := d.cfg.Tenants[name]
 		t, err := d.tenant(ctx, name, c)
+		if err == nil {
+			err = t.Check() // what depends on the provider, such as the scopes of tools
+		}
 		switch {
 		case err != nil && mayBeDown(name):
 			d.down[name] = err

@@ -40,6 +40,9 @@ func NewSet(tenants ...*Tenant) (*Set, error) {
 		s.depth = max(s.depth, strings.Count(u.Path, "/"))
 	}
 	for _, t := range tenants {
+		if err := s.hides(t); err != nil {
+			faults = append(faults, err)
+		}
 		if err := s.share(t); err != nil {
 			faults = append(faults, err)
 		}
@@ -48,6 +51,35 @@ func NewSet(tenants ...*Tenant) (*Set, error) {
 		return nil, errors.Join(faults...)
 	}
 	return s, nil
+}
+
+// RouteSegments returns the first segments of the paths that every tenant answers
+// below its URL.
+func RouteSegments() []string {
+	return []string{".well-known", "authorize", "callback", "connections", "consent", "introspect", "mcp", "par", "register", "revoke", "token"}
+}
+
+// hides reports a tenant whose URL is one of another tenant's endpoints: the
+// longest path wins, so that endpoint would not be reached.
+func (s *Set) hides(t *Tenant) error {
+	u, err := url.Parse(t.Issuer)
+	if err != nil {
+		return nil // told above
+	}
+	segments := strings.Split(u.Path, "/")
+	for i, segment := range segments {
+		if i == 0 || !slices.Contains(RouteSegments(), segment) {
+			continue
+		}
+		if segment == ".well-known" { // RFC 8615 §3
+			return fmt.Errorf("tenant %s: the URL %s has the segment .well-known, which is for metadata; choose another path", t.Name, t.Issuer)
+		}
+		if other := s.byURL[bareHost(u.Host)+strings.Join(segments[:i], "/")]; other != nil && other != t {
+			return fmt.Errorf("tenant %s: the URL %s is an endpoint of tenant %s, which no client would reach any more; choose a path other than /%s below %s",
+				t.Name, t.Issuer, other.Name, segment, other.Issuer)
+		}
+	}
+	return nil
 }
 
 // share adds a tenant's shared callback, if it has one.

@@ -245,3 +245,17 @@ func BenchmarkLookup(b *testing.B) {
 		})
 	}
 }
+
+func TestTenantsDoNotHideEndpoints(t *testing.T) {
+	t.Parallel()
+	for url, fine := range map[string]bool{
+		"https://mcp.example/music/mcp": false, "https://mcp.example/music/mcp/admin": false, "https://mcp.example/music/callback": false,
+		"https://mcp.example/.well-known/x": false, "https://mcp.example/a/.well-known": false, "https://mcp.example/music/token/x": false,
+		"https://mcp.example/music/other": true, "https://mcp.example/mcp": true, "https://other.example/music/mcp": true, "https://mcp.example/music/other/mcp": true,
+	} {
+		_, err := NewSet(make1("music", "https://mcp.example/music"), make1("other", url))
+		if (err == nil) != fine {
+			t.Errorf("%s beside https://mcp.example/music: %v", url, err)
+		}
+	}
+}

@@ -231,6 +231,9 @@ var segmentForm = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
+// Check reports what is wrong with the tenant by itself: NewSet refuses it.
+func (t *Tenant) Check() error { return t.validate() }
+
 // validate tells what is wrong with a tenant. Config checks more, and earlier,
 // with the place where it stands; this is what core itself relies on.
 func (t *Tenant) validate() error {
