@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -125,11 +126,11 @@ func (d *deployment) servedPlugins() []listed {
 		digest := set.Get(name).Provider.Describe().Digest
 		users[digest] = append(users[digest], name)
 	}
-	all := []listed{}
+	all, files := []listed{}, d.pluginFiles()
 	for _, m := range d.host.Modules() {
-		manifest := m.Manifest()
+		manifest, file := m.Manifest(), files[m.Digest()]
 		all = append(all, listed{
-			Name: manifest.Name, Version: manifest.Version, Digest: m.Digest(), Hosts: manifest.Hosts, Tenants: users[m.Digest()],
+			File: file.File, Size: file.Size, Name: manifest.Name, Version: manifest.Version, Digest: m.Digest(), Hosts: manifest.Hosts, Tenants: users[m.Digest()],
 			Secrets: secretPlaces(plugins.Info{Manifest: manifest}),
 		})
 	}
@@ -142,6 +143,22 @@ func (d *deployment) servedPlugins() []listed {
 	}
 	slices.SortStableFunc(all, func(a, b listed) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.File, b.File)) })
 	return all
+}
+
+// pluginFiles returns the files of the plugin folder by digest. A plugin in
+// service whose file was deleted or replaced is not among them.
+func (d *deployment) pluginFiles() map[string]listed {
+	files := map[string]listed{}
+	paths, err := filepath.Glob(filepath.Join(escapeGlob(d.cfg.Plugins.Dir), "*.wasm"))
+	if err != nil {
+		return files
+	}
+	for _, path := range paths {
+		if info, err := plugins.Inspect(path); err == nil {
+			files[info.Digest] = listed{File: path, Size: info.Size}
+		}
+	}
+	return files
 }
 
 // refusal is why a plugin file is not in service, without its path.

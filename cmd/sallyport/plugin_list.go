@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ func pluginListCommand(sys system) *cobra.Command {
 			return printJSON(cmd.OutOrStdout(), all)
 		}
 		printReplica(cmd.OutOrStdout(), o)
-		return printPlugins(cmd.OutOrStdout(), all)
+		return printPlugins(cmd.OutOrStdout(), all, o != nil)
 	})
 	return cmd
 }
@@ -128,21 +129,34 @@ func escapeGlob(path string) string {
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-func printPlugins(w io.Writer, all []listed) error {
+// printPlugins writes for people. Of a server's plugins it shows the tenants.
+func printPlugins(w io.Writer, all []listed, served bool) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tVERSION\tDIGEST\tSIZE\tFILE\tHOSTS")
+	users := ""
+	if served {
+		users = "TENANTS\t"
+	}
+	fmt.Fprintf(table, "NAME\tVERSION\tDIGEST\tSIZE\tFILE\t%sHOSTS\n", users)
 	for _, l := range all {
-		if l.Refused == "" {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%.2f MB\t%s\t%s\n", l.Name, l.Version, shortDigest(l.Digest),
-				float64(l.Size)/1e6, l.File, strings.Join(l.Hosts, " "))
+		if l.Refused != "" {
+			continue
 		}
+		size := fmt.Sprintf("%.2f MB", float64(l.Size)/1e6)
+		if l.Size == 0 {
+			size = "-"
+		}
+		if served {
+			users = cmp.Or(strings.Join(l.Tenants, " "), "-") + "\t"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s%s\n", l.Name, l.Version, shortDigest(l.Digest),
+			size, cmp.Or(l.File, "(deleted or replaced)"), users, strings.Join(l.Hosts, " "))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	for _, l := range all {
 		if l.Refused == "" && l.Secrets == "any host" {
-			fmt.Fprintf(w, "warning: %s: its ABI names no secret_urls, so it may send the client secret to each of its hosts; build it with the SDK of this release\n", l.File)
+			fmt.Fprintf(w, "warning: %s: its ABI names no secret_urls, so it may send the client secret to each of its hosts; build it with the SDK of this release\n", cmp.Or(l.File, l.Name))
 		}
 		if l.Refused != "" {
 			fmt.Fprintf(w, "refused: %s: %s\n", l.File, l.Refused)
