@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/sallyport/sallyport/core/audit"
@@ -74,7 +75,7 @@ func (g *Gateway) ask(r *http.Request, t *tenant.Tenant) (http.Header, error) {
 	}
 	p, err := g.gate.decide(r.Context(), t, facts{
 		authorization: r.Header["Authorization"], origin: r.Header["Origin"], query: askedQuery(r), sender: r.RemoteAddr, handOut: true,
-		messages: func(string) ([]message, error) { return announced(r.Header, t), nil },
+		messages: func(string) ([]message, error) { return announced(r, t), nil },
 	})
 	if err != nil {
 		return nil, err
@@ -84,15 +85,17 @@ func (g *Gateway) ask(r *http.Request, t *tenant.Tenant) (http.Header, error) {
 }
 
 // aliased refuses a request with a header that the server could take for one of
-// ours. The proxy puts ours in the place of headers with the very same name; what
-// else the client sent reaches the server, where the gateway does not filter it.
+// ours, or for one that is checked here under its own name: Mcp_Method would be the
+// server's Mcp-Method. The proxy puts ours in the place of headers with the very same
+// name; what else the client sent reaches the server, where the gateway does not
+// filter it.
 func (g *gate) aliased(h http.Header, t *tenant.Tenant) *refusal {
 	inject := g.headers(t)
 	for name := range h {
 		replaced := slices.ContainsFunc(inject, func(i tenant.Header) bool { return strings.EqualFold(i.Name, name) })
-		if !replaced && (fills(inject, name) || tenant.HeaderBegins(name, "X-Sallyport-") || !tenant.CanCross(name) && ours(name)) {
+		if !replaced && (fills(inject, name) || tenant.HeaderBegins(name, "X-Sallyport-") || !tenant.CanCross(name) && (ours(name) || tenant.Reserved(name))) {
 			return &refusal{reason: "header", fault: oauth.Errorf(oauth.InvalidRequest,
-				"a header of this request can be taken for one that only the authorization server sets; send header names of letters, digits and hyphens only, and none that begins with X-Sallyport-")}
+				"a header of this request can be taken for one that is checked, or that only the authorization server sets; send header names of letters, digits and hyphens only, and none that begins with X-Sallyport-")}
 		}
 	}
 	return nil
@@ -127,12 +130,26 @@ func repeats(version []string, t *tenant.Tenant) bool {
 	return t.Revision >= announcing && len(version) == 1 && version[0] == announcing
 }
 
+// isPost reports whether the request that the proxy is about may be a message: a
+// server that also speaks an older revision would open a stream by GET, whatever
+// the headers say. Proxies that ask below the path (Envoy) ask with the method, and
+// others put it into a header; what a client writes there can only make the gate
+// refuse more. Where nothing says the method it counts as POST.
+func isPost(r *http.Request) bool {
+	said := slices.Concat(r.Header["X-Forwarded-Method"], r.Header["X-Original-Method"])
+	if chi.URLParam(r, "*") != "" && len(said) == 0 && len(r.Header["X-Original-Uri"]) == 0 {
+		said = []string{r.Method}
+	}
+	return !slices.ContainsFunc(said, func(method string) bool { return method != http.MethodPost })
+}
+
 // announced is what a request says of itself in its headers, where it does: no
 // proxy shows us a body. Of any other request we know nothing, and so it is one
 // that may not come without a token and calls every tool there is a rule for.
-func announced(h http.Header, t *tenant.Tenant) []message {
+func announced(r *http.Request, t *tenant.Tenant) []message {
+	h := r.Header
 	method, tool := h["Mcp-Method"], h["Mcp-Name"]
-	if repeats(h["Mcp-Protocol-Version"], t) && len(method) == 1 && (method[0] != toolsCall || len(tool) == 1) {
+	if repeats(h["Mcp-Protocol-Version"], t) && isPost(r) && len(method) == 1 && (method[0] != toolsCall || len(tool) == 1) {
 		m := message{method: method[0]}
 		if m.method == toolsCall {
 			m.tool = decodeValue(tool[0])

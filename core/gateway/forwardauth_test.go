@@ -127,7 +127,7 @@ func TestForwardAuthRefusesAliasesOfOurHeaders(t *testing.T) {
 	s := coretest.New(t, elsewhere)
 	bearer := "Bearer " + s.Login(t, s.Browser(), "ada").Access
 	for _, c := range "!#$%&'*+.^_`|~" {
-		for _, name := range []string{"X-Sallyport-Assertion", "X-Sallyport-Other", "X-Forwarded-For", "Remote-User"} {
+		for _, name := range []string{"X-Sallyport-Assertion", "X-Sallyport-Other", "X-Forwarded-For", "Remote-User", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Content-Length", "Transfer-Encoding", "Last-Event-ID"} {
 			name = strings.Replace(name, "-", string(c), 1)
 			a := edge(t, s, "Authorization", bearer, name, "forged")
 			if a.Status != http.StatusBadRequest || a.Header.Get("Authorization") != "" || !strings.Contains(a.Body, "hyphens only") {
@@ -258,6 +258,10 @@ func TestPolicyWithoutABody(t *testing.T) {
 		"two methods":                {append(says("2026-07-28", "tools/list"), "Mcp-Method", "tools/call"), 401, 403, "read write admin"},
 		"a revision that says less":  {says("2025-11-25", "tools/list"), 401, 403, "read write admin"},
 		"nothing said":               {nil, 401, 403, "read write admin"},
+		"a POST that says so":        {append(says("2026-07-28", "tools/list"), "X-Original-Method", "POST", "X-Forwarded-Method", "POST"), 200, 200, ""},
+		"a stream that says a list":  {append(says("2026-07-28", "tools/list"), "X-Original-Method", "GET"), 401, 403, "read write admin"},
+		"an end that says a list":    {append(says("2026-07-28", "tools/list"), "X-Forwarded-Method", "DELETE"), 401, 403, "read write admin"},
+		"a client's own method":      {append(says("2026-07-28", "tools/list"), "X-Original-Method", "POST", "X-Original-Method", "GET"), 401, 403, "read write admin"},
 		"a method in another header": {[]string{"X-Forwarded-Method", "GET", "X-Original-Method", "GET"}, 401, 403, "read write admin"},
 	} {
 		if a := edge(t, s, c.headers...); a.Status != c.without || c.without == 200 && (len(a.Header["Authorization"]) != 1 || a.Header.Get("Authorization") != "") {
@@ -271,6 +275,19 @@ func TestPolicyWithoutABody(t *testing.T) {
 		}
 		if a.Status != c.with || !maps.Equal(asked, want) {
 			t.Errorf("%s: %d %s", what, a.Status, a.Header.Get("WWW-Authenticate"))
+		}
+	}
+}
+
+// TestMethodOfTheRequestBelowThePath: Envoy asks with the method and the path of
+// the request that it is about.
+func TestMethodOfTheRequestBelowThePath(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, elsewhere, withPolicy, speaks("2026-07-28"))
+	for method, status := range map[string]int{http.MethodPost: 200, http.MethodGet: 401, http.MethodDelete: 401} {
+		a := byProxy(t, s, method, "/forward-auth/music/mcp", "edge", proxySecret, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/list")
+		if a.Status != status {
+			t.Errorf("%s: %d %s", method, a.Status, a.Body)
 		}
 	}
 }
