@@ -10,6 +10,8 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // message is what policy looks at in one JSON-RPC message.
@@ -32,8 +34,12 @@ const (
 // parse reads a body: one message or a batch (MCP 2025-03-26). Policy and
 // backend must read the same out of it, so whatever two parsers may take
 // differently is an error here: a name that stands twice, a name in other
-// letters, something behind the end.
+// letters, something behind the end, bytes that are not UTF-8 (RFC 8259 §8.1),
+// which some readers drop.
 func parse(body []byte) ([]message, error) {
+	if !utf8.Valid(body) {
+		return nil, errAmbiguous
+	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	var all []message
 	if t := bytes.TrimLeft(body, " \t\r\n"); len(t) > 0 && t[0] == '[' {
@@ -84,12 +90,25 @@ func parseMessage(d *json.Decoder) (message, error) {
 		}
 		return nameErr
 	})
+	if err == nil && (unclear(m.method) || m.method != toolsCall && strings.EqualFold(m.method, toolsCall)) {
+		return m, errAmbiguous
+	}
 	if err == nil && m.method == toolsCall {
 		if m.tool, err = name, nameErr; err == nil && name == "" {
 			err = errNoTool // a lenient backend may find one in params of another form
+		} else if err == nil && unclear(name) {
+			err = errAmbiguous
 		}
 	}
 	return m, err
+}
+
+// unclear reports whether some readers take a name for another one: they end it at
+// a NUL, drop what they cannot decode or show, or cut spaces.
+func unclear(name string) bool {
+	return name != strings.TrimSpace(name) || strings.ContainsFunc(name, func(r rune) bool {
+		return r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+	})
 }
 
 // paramsName reads the parameters of a message and returns the name in them.

@@ -196,6 +196,14 @@ func TestNothingIsSmuggledPastPolicy(t *testing.T) {
 		"a call without params":              {token, `{"jsonrpc":"2.0","id":1,"method":"tools/call"}`, nil, 400, -32700},
 		"a call that names no tool":          {token, call(`"arguments":{}`), nil, 400, -32700},
 		"a call in a batch that names none":  {token, "[" + call(`"name":"look"`) + "," + call(`"Tool":"delete"`) + "]", nil, 400, -32700},
+		"a tool with a byte that is dropped": {token, call("\"name\":\"del\xffete\""), nil, 400, -32700},
+		"a tool with half a character":       {token, call(`"name":"del\ud800ete"`), nil, 400, -32700},
+		"a tool that ends at a NUL":          {token, call(`"name":"delete\u0000"`), nil, 400, -32700},
+		"a tool with a zero width space":     {token, call(`"name":"del\u200bete"`), nil, 400, -32700},
+		"a tool with a space":                {token, call(`"name":"delete "`), nil, 400, -32700},
+		"a call in capitals":                 {token, `{"jsonrpc":"2.0","id":1,"method":"Tools/Call","params":{"name":"delete"}}`, nil, 400, -32700},
+		"a call that ends at a NUL":          {token, `{"jsonrpc":"2.0","id":1,"method":"tools/call\u0000","params":{"name":"delete"}}`, nil, 400, -32700},
+		"a call with a space":                {token, `{"jsonrpc":"2.0","id":1,"method":" tools/call","params":{"name":"delete"}}`, nil, 400, -32700},
 		"a message larger than policy reads": {token, call(`"name":"look","arguments":"` + strings.Repeat("x", 1<<20) + `"`), nil, 413, -32000},
 	} {
 		a := send(t, s, c.token, c.body, c.headers...)
