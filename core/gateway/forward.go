@@ -88,6 +88,9 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	}
 	p.Out.URL.RawQuery = encodeQuery(p.Out.URL.RawQuery)
 	p.SetXForwarded() // RemoteAddr is the sender's, whatever proxies stand before us: see package remote
+	origin, _ := oauth.SplitOrigin(c.tenant.Issuer)
+	_, host, _ := strings.Cut(origin, "://")
+	p.Out.Header.Set("X-Forwarded-Host", host) // as the operator wrote it, and not as the client did
 	if c.tenant.Secure() {
 		p.Out.Header.Set("X-Forwarded-Proto", "https") // also when TLS ends at a proxy
 	}

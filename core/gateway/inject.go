@@ -49,13 +49,22 @@ func fills(inject []tenant.Header, name string) bool {
 	return slices.ContainsFunc(inject, func(i tenant.Header) bool { return tenant.SameHeader(i.Name, name) })
 }
 
-// ours reports whether a header says who the user is or where a request comes
-// from, which only the gateway says, whether it does for this tenant or not.
+// ours reports whether a header says who the user is, where a request comes from
+// or what it really is, which only the gateway says, whether it does for this
+// tenant or not: the names under which proxies tell servers, so that those which
+// believe them do not believe a client.
 func ours(header string) bool {
-	return tenant.HeaderBegins(header, "X-Sallyport-") || tenant.HeaderBegins(header, "X-Forwarded-") ||
+	return slices.ContainsFunc([]string{
+		"X-Sallyport-", "X-Forwarded-", "X-Original-", "X-Envoy-", "X-Auth-Request-", "X-Authenticated-", "X-Webauth-",
+		"Client-Cert", "X-Client-Cert", "X-Ssl-Client-", "Ssl-Client-", // RFC 9440 §2
+		"X-Amzn-Oidc-", "X-Goog-Authenticated-User-", "X-Goog-Iap-", "X-Ms-Client-Principal",
+	}, func(prefix string) bool { return tenant.HeaderBegins(header, prefix) }) ||
 		slices.ContainsFunc([]string{
-			"Authorization", "Cookie", "Forwarded", "X-Real-Ip", "Client-Ip", "X-Client-Ip", "True-Client-Ip",
-			"Remote-User", "X-Remote-User", "Remote-Addr",
+			"Authorization", "Cookie", "Forwarded", "X-Forwarded", "X-Real-Ip", "Client-Ip", "X-Client-Ip", "True-Client-Ip",
+			"X-Cluster-Client-Ip", "Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Fastly-Client-Ip", "X-Azure-Clientip", "X-Appengine-User-Ip",
+			"Remote-User", "X-Remote-User", "Remote-Addr", "X-Auth-User",
+			// Another path or method than the one that was judged.
+			"X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
 			"Proxy", // HTTP_PROXY, where CGI programs look for a proxy (CVE-2016-5385)
 		}, func(name string) bool { return tenant.SameHeader(header, name) })
 }

@@ -118,6 +118,8 @@ func TestAliasesOfOurHeadersDoNotCross(t *testing.T) {
 	names := []string{
 		"X-User", "X-Api-Key", "X-Sallyport-Assertion", "X-Sallyport-Other", "X-Forwarded-For", "X-Forwarded-Other", "X-Real-Ip",
 		"X-Client-Ip", "Client-Ip", "True-Client-Ip", "Remote-User", "X-Remote-User",
+		"X-Forwarded", "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Cluster-Client-Ip", "Cf-Connecting-Ip", "X-Envoy-External-Address",
+		"X-Auth-Request-User", "X-Webauth-User", "Client-Cert", "Client-Cert-Chain", "Ssl-Client-Verify", "X-Amzn-Oidc-Identity", "X-Ms-Client-Principal-Name",
 	}
 	sent := []string{"Proxy", "forged", "X-Client.Own", "forged", "X-Client-Own", "kept"}
 	for _, name := range names {
@@ -132,6 +134,26 @@ func TestAliasesOfOurHeadersDoNotCross(t *testing.T) {
 	for name, values := range got {
 		if strings.Contains(strings.Join(values, " "), "forged") {
 			t.Errorf("%s: %q crossed", name, values)
+		}
+	}
+}
+
+// TestForwardedHostIsTheTenants: a tenant is found by its host without the scheme's
+// own port, in any letters; the backend is told what the operator wrote.
+func TestForwardedHostIsTheTenants(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t)
+	token := s.Login(t, s.Browser(), "ada").Access
+	own := strings.TrimPrefix(s.URL, "http://")
+	for _, host := range []string{own, own + ":80", own + ":80:443"} {
+		r := request(t, s, token, http.MethodPost, "/music/mcp", strings.NewReader("{}"))
+		r.Host = host
+		a := s.Do(t, nil, r)
+		if a.Status != http.StatusOK {
+			continue // not found is as good
+		}
+		if got := seen(t, a).Get("X-Forwarded-Host"); got != own {
+			t.Errorf("Host %s: the backend is told %q", host, got)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync"
 
@@ -28,8 +29,8 @@ func (g *Gateway) relay(res *http.Response, t *tenant.Tenant) {
 		delete(res.Trailer, sessionHeader) // it names a session before the body only
 	}}
 	kind := res.Header["Content-Type"]
-	if len(kind) == 0 {
-		res.Header.Set("Content-Type", "application/octet-stream") // net/http would guess, and may guess HTML
+	if len(kind) == 0 || nests(kind) {
+		res.Header.Set("Content-Type", "application/octet-stream") // net/http would guess, and may guess HTML; parts have headers that nothing filters
 	}
 	if len(kind) > 1 || renders(res.Header.Get("Content-Type")) {
 		res.Header.Set("Content-Security-Policy", "sandbox") // a backend's page gets neither scripts nor the host's origin
@@ -44,6 +45,16 @@ func (g *Gateway) relay(res *http.Response, t *tenant.Tenant) {
 func mediaType(h http.Header) string {
 	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	return kind
+}
+
+// nests reports whether one of the types is of a body whose parts have headers of
+// their own (RFC 2046 §5.1): browsers that show multipart/x-mixed-replace have
+// taken a part's Set-Cookie and type for the host's.
+func nests(kinds []string) bool {
+	return slices.ContainsFunc(kinds, func(kind string) bool {
+		kind = strings.ToLower(strings.TrimSpace(kind))
+		return strings.HasPrefix(kind, "multipart/") || strings.HasPrefix(kind, "message/")
+	})
 }
 
 // renders reports whether a browser may show content of that type as a document:

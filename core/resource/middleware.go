@@ -38,10 +38,12 @@ func (g *Gate) Middleware(next http.Handler) http.Handler {
 		in.Header = r.Header.Clone()
 		for name := range in.Header {
 			// What begins so is the gateway's to say, and here it is the client's.
-			if !tenant.CanCross(name) || tenant.HeaderBegins(name, "X-Sallyport-") {
+			// Proxy would be HTTP_PROXY to a CGI program (CVE-2016-5385).
+			if !tenant.CanCross(name) || tenant.HeaderBegins(name, "X-Sallyport-") || tenant.SameHeader(name, "Proxy") {
 				delete(in.Header, name)
 			}
 		}
+		in.Trailer = nil // what a client says there would come after every check
 		if user != nil {
 			upstream, err := user.UpstreamToken(r.Context())
 			if err != nil {

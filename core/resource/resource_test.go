@@ -3,6 +3,7 @@ package resource_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -55,10 +56,16 @@ func TestNamesThatAProgramFoldsDoNotReachTheServer(t *testing.T) {
 	w := newWorld(t, nil)
 	token := w.Login(t, w.Browser(), "ada").Access
 	var got http.Header
-	h := w.gate.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
+	var trailer http.Header
+	h := w.gate.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		got, trailer = r.Header, r.Trailer
+	}))
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, ownURL, strings.NewReader("{}"))
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("X-Clients-Own", "kept")
+	r.Header.Set("Proxy", "forged")
+	r.Trailer = http.Header{"X-Sallyport-Assertion": {"forged"}}
 	for _, c := range "!#$%&'*+.^_`|~" {
 		for _, name := range []string{"X-Sallyport-Assertion", "X-User", "X-Forwarded-For"} {
 			r.Header.Set(strings.ReplaceAll(name, "-", string(c)), "forged")
@@ -67,6 +74,9 @@ func TestNamesThatAProgramFoldsDoNotReachTheServer(t *testing.T) {
 	h.ServeHTTP(httptest.NewRecorder(), r)
 	if got.Get("X-Clients-Own") != "kept" || strings.Contains(fmt.Sprint(got), "forged") {
 		t.Errorf("the server got %v", got)
+	}
+	if len(trailer) > 0 {
+		t.Errorf("the server got the trailers %v", trailer)
 	}
 }
 
