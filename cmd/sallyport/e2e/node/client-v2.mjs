@@ -73,7 +73,7 @@ async function callWithLogin() {
 }
 
 for (let line = await input.next(); !line.done; line = await input.next()) {
-  if (line.value === 'refresh') kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
+  if (line.value === 'refresh' && kept.tokens) kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
   let seen;
   try {
     seen = await callWithLogin();

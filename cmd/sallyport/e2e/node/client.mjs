@@ -7,7 +7,8 @@
 // where failed stands for tools and whoami if the SDK reports an error:
 //
 //   call    list the tools and call whoami
-//   refresh the same, with an access token that has gone bad
+//   refresh the same, with an access token that has gone bad, if there is one:
+//           a stream that is refused may have cost the client its tokens before
 //
 // When the SDK wants a person to log in, a line {authorize: URL} comes first,
 // and the next line read is the URL that the browser was sent back to.
@@ -90,7 +91,7 @@ async function callWithLogin() {
 
 for (let line = await input.next(); !line.done; line = await input.next()) {
   refusals = 0;
-  if (line.value === 'refresh') kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
+  if (line.value === 'refresh' && kept.tokens) kept.tokens = { ...kept.tokens, access_token: `${kept.tokens.access_token}x` };
   let seen;
   try {
     seen = await callWithLogin();
