@@ -184,8 +184,11 @@ func toWire(c *upstream.Credential) abi.Credential {
 	}
 }
 
+// instant is a time of a plugin's, zero for none. One beyond the year 9999 could
+// not be stored (RFC 3339 §1), and is as good as none.
 func instant(unix int64) time.Time {
-	if unix <= 0 {
+	const last = 253402300799 // 9999-12-31T23:59:59Z
+	if unix <= 0 || unix > last {
 		return time.Time{}
 	}
 	return time.Unix(unix, 0).UTC()

@@ -1,6 +1,8 @@
 package oauth2
 
 import (
+	"strconv"
+
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/tree"
 )
@@ -57,7 +59,7 @@ func expired(exp tree.Value, now int64) string {
 	case !ok:
 		return "exp cannot be read: it is not a number of seconds"
 	case at <= now-skew:
-		return "it has expired"
+		return "it has expired: exp is " + strconv.FormatInt(at, 10) + ", and the clock of this server says " + strconv.FormatInt(now, 10) + "; if that is wrong, set the clock"
 	}
 	return ""
 }

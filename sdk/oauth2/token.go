@@ -198,20 +198,22 @@ func sooner(a, b int64) int64 {
 	return a
 }
 
-// instant returns v in seconds since 1970, or 0. Numbers too large for seconds
-// in this millennium are milliseconds.
+// instant returns v in seconds since 1970, or 0. Numbers beyond the year 9999 are
+// not seconds: they are milliseconds, microseconds or nanoseconds. The last second
+// of that year means that there is no end.
 func instant(v tree.Value) int64 {
-	if n := number(v); n > 0 {
-		const year3000 = 32503680000
-		if n > year3000 {
-			n /= 1000
-		}
-		return n
-	}
+	const last = 253402300799 // 9999-12-31T23:59:59Z
+	n := number(v)
 	if at, ok := sdk.ParseTime(v.Str()); ok {
-		return at.Unix()
+		n = min(at.Unix(), last)
 	}
-	return 0
+	for n > last {
+		n /= 1000
+	}
+	if n < 0 || n == last {
+		return 0
+	}
+	return n
 }
 
 // number reads a number of seconds, which may have a fraction or be written as
