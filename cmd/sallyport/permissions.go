@@ -20,9 +20,12 @@ import (
 func checkOrigins(o *config.Origins) (warnings []string, err error) {
 	var faults []error
 	for _, f := range o.Files {
-		if err := trusted(f.Path); err != nil {
+		err := trusted(f.Path)
+		switch {
+		case errors.As(err, new(*fs.PathError)): // it is not there: a fault of the configuration
+		case err != nil:
 			faults = append(faults, err)
-		} else if f.Secret {
+		case f.Secret:
 			warnings = append(warnings, readable(f.Path)...)
 		}
 	}
@@ -54,10 +57,10 @@ func checkPlaces(cfg *config.Config) (warnings []string, err error) {
 func loadTrusted(cmd *cobra.Command, sys system, files []string) (*config.Config, *config.Origins, []string, error) {
 	var origins config.Origins
 	cfg, err := config.Load(config.Options{Files: files, Environ: sys.environ, Flags: cmd.Flags(), Origins: &origins})
-	if err != nil {
-		err = fmt.Errorf("the configuration has faults:\n%w", err)
-	}
 	warnings, untrusted := checkOrigins(&origins)
+	if err != nil {
+		err = faulty(files, err)
+	}
 	if err := errors.Join(err, untrusted); err != nil {
 		return nil, nil, nil, err
 	}

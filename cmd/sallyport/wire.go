@@ -69,9 +69,17 @@ func loadConfig(cmd *cobra.Command, sys system, files []string) (*config.Config,
 	cfg, err := config.Load(config.Options{Files: files, Environ: sys.environ, Flags: cmd.Flags()})
 	if err != nil {
 		// Each fault begins its line, where editors look for file:line.
-		return nil, fmt.Errorf("the configuration has faults:\n%w", err)
+		return nil, faulty(files, err)
 	}
 	return cfg, nil
+}
+
+// faulty is the error of a configuration that cannot be used.
+func faulty(files []string, err error) error {
+	if len(files) == 0 {
+		return fmt.Errorf("no configuration file is named (-c FILE), and the environment and flags alone have faults:\n%w", err)
+	}
+	return fmt.Errorf("the configuration has faults:\n%w", err)
 }
 
 // assemble opens everything a configuration names. It reports all that is

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -80,6 +81,9 @@ func (d *Driver) Export(ctx context.Context, f func(store.Record) error) error {
 func Verify(ctx context.Context, path string) (n int, err error) {
 	if err := whole(path); err != nil {
 		return 0, fmt.Errorf("bolt: %w", explain(path, err))
+	}
+	if info, err := os.Stat(path); err == nil && info.Size() == 0 {
+		return 0, fmt.Errorf("bolt: %s is empty; name a backup that sallyport wrote", path)
 	}
 	o := options()
 	o.ReadOnly, o.PreLoadFreelist = true, true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -140,6 +141,14 @@ func TestVerifyFindsDamage(t *testing.T) {
 		}
 	}
 	damage("an end that is missing", func(f *os.File) error { return f.Truncate(40_000) })
+	damage("nothing", func(f *os.File) error { return f.Truncate(0) })
+	empty := newPath(t)
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(t.Context(), empty); err == nil || !strings.Contains(err.Error(), "is empty; name a backup that sallyport wrote") {
+		t.Errorf("an empty file: %v", err)
+	}
 	damage("no beginning", func(f *os.File) error { _, err := f.WriteAt(make([]byte, 8192), 0); return err })
 	other := mustOpen(t, newPath(t), newClock())
 	swap(t, other, "k", nil, "v", time.Hour)
