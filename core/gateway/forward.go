@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -130,7 +131,7 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 		g.challenge(res, c)
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 		// Its address is not the client's to know, and would lead around the gate.
-		return fmt.Errorf("gateway: %s redirects to %s; that may be the right backend", c.to, location)
+		return fmt.Errorf("gateway: %s redirects to %s; that may be the right backend", c.to, withoutQuery(location))
 	default:
 		if res.StatusCode == http.StatusForbidden {
 			stepUp(res, c, wanted)
@@ -140,6 +141,18 @@ func (g *Gateway) modifyResponse(res *http.Response) error {
 	}
 	c.giveUp() // it is not sent again; a stream would hold it as long as it is open
 	return nil
+}
+
+// withoutQuery returns a URL for the log. A backend may put tokens into the query of
+// one that it redirects to.
+func withoutQuery(location string) string {
+	const most = 200 // bytes
+	at, _, _ := strings.Cut(location, "?")
+	at, _, _ = strings.Cut(at, "#")
+	if u, err := url.Parse(at); err != nil || u.User != nil || len(at) > most {
+		return "an address that is not shown"
+	}
+	return at
 }
 
 // challenge answers for a backend that wants another token. Its own challenge

@@ -43,11 +43,12 @@ func TestUpgradeIsRefusedAndAnOfferOfHTTP2PassedOver(t *testing.T) {
 
 func TestBackendThatRedirectsIsNotFollowed(t *testing.T) {
 	t.Parallel()
-	s := coretest.New(t)
+	var log buffer
+	s := coretest.New(t, logged(&log))
 	token := s.Login(t, s.Browser(), "ada").Access
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		handle(s, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Location", "http://10.0.0.7:9000/mcp/")
+			w.Header().Set("Location", "http://10.0.0.7:9000/mcp/?token=upstream-access-ada-0#upstream-access-ada-0")
 			w.WriteHeader(status)
 		})
 		a := s.Call(t, "music", token)
@@ -55,6 +56,9 @@ func TestBackendThatRedirectsIsNotFollowed(t *testing.T) {
 		if a.Header.Get("Location") != "" || strings.Contains(a.Body, "10.0.0.7") {
 			t.Errorf("%d: the address is told: %v %s", status, a.Header, a.Body)
 		}
+	}
+	if text := log.String(); !strings.Contains(text, "redirects to http://10.0.0.7:9000/mcp/;") || strings.Contains(text, "upstream-access") {
+		t.Errorf("the log: %s", text)
 	}
 }
 

@@ -250,7 +250,12 @@ func asks(ctx context.Context, t *testing.T, w *world, start func(*stage)) {
 		t.Errorf("on the operator's listener: %s %v", res.Status, res.Header)
 	}
 
+	post(ctx, t, s.client, resource, "made-up", "X-Forwarded-For", "203.0.113.99")
+
 	s.g.stop()
+	if strings.Contains(s.g.out.String(), "203.0.113.99") {
+		t.Error("a client's own X-Forwarded-For names the sender in Sallyport's audit log")
+	}
 	if res := post(ctx, t, s.client, resource, token); res.StatusCode < 500 || res.Header.Get("WWW-Authenticate") != "" {
 		t.Errorf("without Sallyport: %s", res.Status)
 	}

@@ -121,6 +121,12 @@ func (s *stage) works(ctx context.Context, t *testing.T, mcpURL string) string {
 	s.streams(ctx, t, mcpURL, token)
 
 	sent := []string{"Cookie", "a=b", "X-Sallyport-Assertion", "forged", "Proxy-Authorization", "Basic Zm9yZ2Vk"}
+	for _, name := range []string{
+		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-User", "Forwarded", "X-Real-Ip", "Remote-User", "X-Remote-User", "X-Auth-Request-User", "Client-Cert",
+		"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "Proxy",
+	} {
+		sent = append(sent, name, "forged")
+	}
 	for _, c := range separators {
 		sent = append(sent, strings.ReplaceAll("X-Sallyport-Assertion", "-", string(c)), "forged", "X-Sallyport"+string(c)+"Assertion", "forged")
 	}
