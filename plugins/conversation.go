@@ -292,12 +292,11 @@ func (c *conversation) ended(ctx context.Context, e *abi.Error) error {
 	if err := rules.CheckKind(e.Kind); err != nil {
 		return c.bug("it returned the " + err.Error())
 	}
-	kind := kinds[e.Kind]
-	message := e.Message
-	if kind == upstream.Unavailable && refusal(c.last()) {
+	kind, message := kinds[e.Kind], e.Message
+	if kind == upstream.Unavailable && !e.Certain && !says(e.Detail, "server_error", "temporarily_unavailable") && refusal(c.last()) {
 		kind, message = upstream.Misconfigured, "" // its words say to try again
 	}
-	suspect := c.refused(kind, e.Detail)
+	suspect := c.suspect(kind, e)
 	if kind != upstream.Bug {
 		if err := c.keep.takeBack(ctx, c); err != nil {
 			return &upstream.Error{Kind: upstream.Unavailable, Detail: "the journal could not be changed", Err: err}
@@ -339,20 +338,41 @@ func (c *conversation) last() int {
 // help, whatever is in the answer. What a server may say in passing is not among
 // them: 408, 409, 423, 425, 429.
 func refusal(status int) bool {
-	return slices.Contains([]int{400, 401, 403, 404, 405, 410, 415, 422}, status)
+	return status/100 == 3 || slices.Contains([]int{400, 401, 403, 404, 405, 410, 415, 422}, status)
 }
 
-// refused says whom an answer may mean that blames our registration: some
-// upstreams use the same words for a refresh token that has ended.
-func (c *conversation) refused(kind upstream.Kind, detail string) upstream.Suspect {
+// suspect returns what an answer of a token endpoint may be about: some
+// upstreams have one word for a refresh token that has ended and for a client
+// that is refused, and some answer a refresh token that has ended with a page.
+func (c *conversation) suspect(kind upstream.Kind, e *abi.Error) upstream.Suspect {
 	status := c.last()
 	switch {
-	case kind != upstream.Misconfigured || status == 0 || status >= 500:
+	case e.Certain || status == 0 || status >= 500:
 		return ""
-	case status == 401 || strings.Contains(detail, "invalid_client"): // RFC 6749 §5.2
+	case kind == upstream.Unavailable && (status < 300 || refusal(status)) && !says(e.Detail, "temporarily_unavailable"):
+		return upstream.SuspectLasting
+	case kind != upstream.Misconfigured:
+		return ""
+	case status == 401 || status/100 == 3 || blamesClient(e.Detail):
 		return upstream.SuspectClient
 	}
 	return upstream.SuspectEither
+}
+
+// says reports whether a detail is about one of these codes, as the SDKs write it.
+func says(detail string, codes ...string) bool {
+	return slices.ContainsFunc(codes, func(code string) bool { return strings.HasPrefix(detail, "upstream says "+code) })
+}
+
+// blamesClient reports whether an upstream's words are about our client id or
+// secret: invalid_client (RFC 6749 §5.2), or what else is written there by
+// servers that have other codes for it, as GitHub's incorrect_client_credentials
+// and Keycloak's unauthorized_client.
+func blamesClient(detail string) bool {
+	words := strings.ReplaceAll(strings.ToLower(detail), "_", " ")
+	return slices.ContainsFunc([]string{"invalid client", "client secret", "client credentials", "client authentication"}, func(blame string) bool {
+		return strings.Contains(words, blame)
+	})
 }
 
 // report hands the log of the last run, which holds those of the runs before,

@@ -19,6 +19,8 @@ func TestRefusalsOfATokenEndpointAreNotOutages(t *testing.T) {
 		409: {Kind: upstream.Unavailable},
 		423: {Kind: upstream.Unavailable},
 		503: {Kind: upstream.Unavailable},
+		200: {Kind: upstream.Unavailable, Suspect: upstream.SuspectLasting},
+		302: {Kind: upstream.Misconfigured, Suspect: upstream.SuspectClient},
 	} {
 		r := newRig(t)
 		p := r.bind(t, "known")

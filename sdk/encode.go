@@ -33,6 +33,9 @@ func encodeError(e *Error) tree.Value {
 	setText(&o, "message", e.Message)
 	setText(&o, "detail", e.Detail)
 	setNumber(&o, "retry_after", int64(e.RetryAfter))
+	if e.Certain {
+		o.Set("certain", tree.Bool(true))
+	}
 	return o.Value()
 }
 

@@ -15,6 +15,9 @@ type Error struct {
 	Message    string
 	Detail     string
 	RetryAfter int // seconds; 0: unknown
+	// Certain says that the upstream's own words mean Kind and nothing else. Set it
+	// for codes that never stand for a refresh token that has ended.
+	Certain bool
 }
 
 // Error is for tests and logs.
@@ -98,7 +101,20 @@ func OAuthAnswer(status int, code, description string) *Error {
 			kind = abi.KindMisconfigured
 		}
 	}
-	return Fail(kind, UpstreamText(code, description))
+	e := Fail(kind, UpstreamText(code, description))
+	e.Certain = certainCode(code)
+	return e
+}
+
+// certainCode reports whether a code is about neither the refresh token nor the
+// client's credentials: RFC 6749 §4.1.2.1 temporarily_unavailable, which token
+// endpoints send with a 400 as well, and what only the operator can mend.
+func certainCode(code string) bool {
+	switch code {
+	case "temporarily_unavailable", "unsupported_grant_type", "unsupported_response_type", "redirect_uri_mismatch":
+		return true
+	}
+	return false
 }
 
 func oauthKind(code string) string {

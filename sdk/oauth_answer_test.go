@@ -28,6 +28,9 @@ func TestUnknownOAuthErrorsCountByStatus(t *testing.T) {
 		{400, "invalid_grant", abi.KindInvalidGrant},
 		{500, "invalid_grant", abi.KindInvalidGrant},
 	} {
+		if e, want := sdk.OAuthAnswer(c.status, c.code, ""), c.code == "temporarily_unavailable"; e.Certain != want {
+			t.Errorf("%d %s: certain %t", c.status, c.code, e.Certain)
+		}
 		if got := sdk.OAuthAnswer(c.status, c.code, "").Kind; got != c.want {
 			t.Errorf("%d %s: %s, want %s", c.status, c.code, got, c.want)
 		}

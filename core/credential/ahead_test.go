@@ -175,6 +175,15 @@ func TestWhomARefusalMeans(t *testing.T) {
 		{"invalid_client, and five succeeded before", "b+ c+ d+ e+ a!", 0, false},
 		{"invalid_client, and another succeeded since", "a! b+ a!", 0, true},
 		{"invalid_client of all", "b+ a! b! a!", 0, false},
+		{"invalid_client, and many succeeded since", "a! b+ c+ d+ e+ f+ g+ a!", 0, true},
+		{"invalid_client, and it succeeded since", "a! b+ a+ a!", 0, false},
+		{"no answer, then invalid_client", "a? b+ a!", 0, false},
+		{"an unreadable answer, and others succeed", "a~ b+ c+ d+ e+ a~", 0, false},
+		{"an unreadable answer, for an hour, and others succeed", "a~ b+ hour c+ a~", 0, true},
+		{"an unreadable answer, for an hour, and others did succeed", "a~ b+ hour a~", 0, false},
+		{"an unreadable answer, for an hour, of all", "a~ b+ hour b+ c~ a~", 0, false},
+		{"an unreadable answer, an hour after no answer", "a? hour b+ a~", 0, false},
+		{"no answer, for an hour, and others succeed", "a? hour b+ a?", 0, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -189,6 +198,13 @@ func TestWhomARefusalMeans(t *testing.T) {
 					}
 					suspect := upstream.SuspectEither
 					switch word[1] {
+					case 'o':
+						time.Sleep(time.Hour)
+						continue
+					case '~':
+						suspect = upstream.SuspectLasting
+					case '?':
+						suspect = ""
 					case '+':
 						j.succeeded(w.tenant, word[:1])
 						continue

@@ -14,8 +14,12 @@ const (
 	// proofTime is how long a renewal that succeeded proves that our registration
 	// at the upstream works.
 	proofTime = 10 * time.Minute
-	// remembered is how many renewals of a tenant are remembered.
-	remembered = 5
+	// lastingTime is how long an answer that may be an outage has to last for one
+	// grant.
+	lastingTime = time.Hour
+	// remembered is how many renewals of a tenant are remembered, and refusedGrants
+	// of how many grants when their first refusal was.
+	remembered, refusedGrants = 5, 1024
 )
 
 // judge decides whether an upstream that refuses a renewal means the refresh
@@ -28,7 +32,9 @@ const (
 //     login at most;
 //   - or if the four renewals before this one succeeded;
 //   - for upstream.SuspectClient only if another grant's renewal succeeded since
-//     this grant's was first refused: a wrong client secret costs no login.
+//     this grant's was first refused: a wrong client secret costs no login;
+//   - for upstream.SuspectLasting only if this grant's was first refused
+//     lastingTime ago, besides: an outage costs no login.
 //
 // Otherwise the failure is the operator's.
 type judge struct {
@@ -43,20 +49,21 @@ type history struct {
 	// tenant is the configuration: proofs of another one count for nothing.
 	tenant *tenant.Tenant
 	events []event
+	// refused is when each grant was refused first that was not renewed since.
+	refused map[string]time.Time
 }
 
 type event struct {
-	grant  string
-	ok     bool
-	at     time.Time
-	before time.Time // of a refusal: when the grant's first one was
+	grant string
+	ok    bool
+	at    time.Time
 }
 
 // of returns the history of a tenant. A caller holds the lock.
 func (j *judge) of(t *tenant.Tenant) *history {
 	h := j.tenants[t.Name]
 	if h == nil || h.tenant != t {
-		h = &history{tenant: t}
+		h = &history{tenant: t, refused: map[string]time.Time{}}
 		j.tenants[t.Name] = h
 	}
 	return h
@@ -71,7 +78,9 @@ func (h *history) add(e event) {
 func (j *judge) succeeded(t *tenant.Tenant, grant string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.of(t).add(event{grant: grant, ok: true, at: j.now()})
+	h := j.of(t)
+	delete(h.refused, grant)
+	h.add(event{grant: grant, ok: true, at: j.now()})
 }
 
 // failed notes a renewal that failed and returns what the failure means: err, or
@@ -84,29 +93,49 @@ func (j *judge) failed(t *tenant.Tenant, grant string, err error) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	h := j.of(t)
-	refusal := event{grant: grant, at: j.now(), before: j.now()}
-	if i := slices.IndexFunc(h.events, func(e event) bool { return e.grant == grant && !e.ok }); i >= 0 {
-		// It counts once, however often it is repeated.
-		refusal.before = h.events[i].before
-		h.events = slices.Delete(h.events, i, i+1)
-	}
-	meant := e.Suspect != "" && h.meansToken(e.Suspect, refusal)
+	refusal := event{grant: grant, at: j.now()}
+	// It counts once, however often it is repeated.
+	h.events = slices.DeleteFunc(h.events, func(e event) bool { return e.grant == grant && !e.ok })
+	meant := e.Suspect != "" && h.meansToken(e.Suspect, refusal, h.first(refusal)) // what has no suspect begins nothing
 	h.add(refusal)
 	if !meant {
 		return err
 	}
+	delete(h.refused, grant)
 	judged := *e
 	judged.Kind, judged.Message, judged.Suspect = upstream.InvalidGrant, "", ""
 	judged.Detail += "; other renewals of this tenant succeed, so the refresh token is at fault"
 	return &judged
 }
 
-// meansToken applies the rule to the renewals before this refusal.
-func (h *history) meansToken(s upstream.Suspect, refusal event) bool {
-	if i := len(h.events) - 1; s != upstream.SuspectClient && i >= remembered-2 {
+// first returns when the grant was first refused, and remembers it.
+func (h *history) first(refusal event) time.Time {
+	if at, ok := h.refused[refusal.grant]; ok {
+		return at
+	}
+	if len(h.refused) >= refusedGrants { // the longest ago has most likely been given up
+		oldest := ""
+		for grant, at := range h.refused {
+			if oldest == "" || at.Before(h.refused[oldest]) {
+				oldest = grant
+			}
+		}
+		delete(h.refused, oldest)
+	}
+	h.refused[refusal.grant] = refusal.at
+	return refusal.at
+}
+
+// meansToken applies the rule to the renewals before this refusal, for a grant
+// that was refused first at that time.
+func (h *history) meansToken(s upstream.Suspect, refusal event, first time.Time) bool {
+	if i := len(h.events) - 1; s == upstream.SuspectEither && i >= remembered-2 {
 		if !slices.ContainsFunc(h.events[i-(remembered-2):], func(e event) bool { return !e.ok }) {
 			return true
 		}
+	}
+	if s == upstream.SuspectLasting && refusal.at.Sub(first) < lastingTime {
+		return false
 	}
 	for _, e := range slices.Backward(h.events) {
 		switch {
@@ -114,7 +143,7 @@ func (h *history) meansToken(s upstream.Suspect, refusal event) bool {
 		case !e.ok, refusal.at.Sub(e.at) > proofTime:
 			return false
 		default:
-			return s != upstream.SuspectClient || e.at.After(refusal.before)
+			return s == upstream.SuspectEither || e.at.After(first)
 		}
 	}
 	return false

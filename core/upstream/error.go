@@ -47,9 +47,14 @@ const (
 	// SuspectEither: invalid_request, unauthorized_client, or a 4xx without an
 	// OAuth error. Upstreams in use answer so to a refresh token that has ended.
 	SuspectEither Suspect = "either"
-	// SuspectClient: invalid_client, or status 401. It says that our client id or
-	// secret is wrong (RFC 6749 §5.2), and takes more to be believed of a token.
+	// SuspectClient: invalid_client, status 401, words about a client secret, or a
+	// redirect. It says that our registration or settings are wrong (RFC 6749 §5.2),
+	// and takes more to be believed of a token.
 	SuspectClient Suspect = "client"
+	// SuspectLasting: an answer that the provider cannot read, or server_error,
+	// without a 5xx status. It is an outage unless it lasts for one refresh token
+	// while others are renewed.
+	SuspectLasting Suspect = "lasting"
 )
 
 // Error is for the log.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"time"
-
 	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/abi"
 	"github.com/sallyport/sallyport/sdk/tree"
@@ -31,18 +29,25 @@ func call(c *sdk.Conversation, r *sdk.Request) (tree.Value, error) {
 	}
 	kind, known := kinds()[code]
 	if !known {
-		return answer, sdk.OAuthError(code, "")
+		failure := sdk.OAuthAnswer(resp.Status, code, answer.Get("error_description").Str())
+		return answer, withTime(failure, resp)
 	}
 	failure := sdk.Fail(kind, sdk.UpstreamText(code, answer.Get("needed").Str()))
-	if after, ok := sdk.ParseSeconds(resp.Header("retry-after")); ok && kind == abi.KindRateLimited {
-		failure = sdk.RateLimited(time.Duration(after)*time.Second, failure.Message, failure.Detail)
-	}
-	return answer, failure
+	failure.Certain = true
+	return answer, withTime(failure, resp)
 }
 
-// kinds says what Slack's codes mean. What is not here and no code of OAuth's
-// is taken for a passing trouble (internal_error, fatal_error,
-// service_unavailable, team_added_to_org): it must not end a connection.
+// withTime adds to RateLimited when to ask again, if the answer says it.
+func withTime(failure *sdk.Error, resp *sdk.Response) *sdk.Error {
+	if after, ok := sdk.ParseSeconds(resp.Header("retry-after")); ok && failure.Kind == abi.KindRateLimited {
+		failure.RetryAfter = int(after)
+	}
+	return failure
+}
+
+// kinds says what Slack's codes mean. What is not here and no code of OAuth's is
+// Unavailable, but not certainly so: the host ends a connection where it goes on
+// for long and other connections are renewed.
 func kinds() map[string]string {
 	return map[string]string{
 		"invalid_code":          abi.KindInvalidGrant,
@@ -51,6 +56,7 @@ func kinds() map[string]string {
 		"token_revoked":         abi.KindInvalidGrant,
 		"token_expired":         abi.KindInvalidGrant,
 		"account_inactive":      abi.KindInvalidGrant, // the user or the workspace was deleted
+		"invalid_auth":          abi.KindInvalidGrant,
 
 		"missing_scope":  abi.KindInvalidScope, // needed says which
 		"no_scopes":      abi.KindInvalidScope,
@@ -62,6 +68,12 @@ func kinds() map[string]string {
 
 		"ratelimited": abi.KindRateLimited,
 
+		"internal_error":      abi.KindUnavailable,
+		"fatal_error":         abi.KindUnavailable,
+		"service_unavailable": abi.KindUnavailable,
+		"request_timeout":     abi.KindUnavailable,
+		"team_added_to_org":   abi.KindUnavailable, // the workspace is being moved
+
 		"invalid_client_id":                    abi.KindMisconfigured,
 		"bad_client_secret":                    abi.KindMisconfigured,
 		"bad_redirect_uri":                     abi.KindMisconfigured,
@@ -70,8 +82,9 @@ func kinds() map[string]string {
 		"cannot_install_an_org_installed_app":  abi.KindMisconfigured,
 		"no_bot_scopes_requested":              abi.KindMisconfigured,
 		"not_allowed_token_type":               abi.KindMisconfigured,
-
-		"invalid_grant_type": abi.KindBug,
-		"not_authed":         abi.KindBug,
+		// No bug of ours: of a bug the host keeps the answers for another version
+		// of the module, and every renewal would fail by them.
+		"invalid_grant_type": abi.KindMisconfigured,
+		"not_authed":         abi.KindMisconfigured,
 	}
 }

@@ -137,6 +137,10 @@ type Error struct {
 	Message    string `json:"message,omitempty"`     // may be shown to the user
 	Detail     string `json:"detail,omitempty"`      // for the log, never further
 	RetryAfter int    `json:"retry_after,omitempty"` // seconds
+	// Certain says that the upstream named the error in its own words, which the
+	// provider knows to mean Kind and nothing else. Of other errors of a token
+	// endpoint the host decides by what becomes of other renewals. Since 1.2.
+	Certain bool `json:"certain,omitempty"`
 }
 
 // AuthorizeInput asks for the URL the user's browser is sent to. The host

@@ -1,11 +1,9 @@
 package oauth2
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/sallyport/sallyport/sdk"
-	"github.com/sallyport/sallyport/sdk/abi"
 )
 
 // Revoke ends a credential at the upstream, RFC 7009 §2.1: by its refresh
@@ -28,6 +26,9 @@ func (p *Provider) Revoke(c *sdk.Conversation, in sdk.RevokeInput) error {
 	}
 	if err := resp.Overload(c.Now()); err != nil {
 		return err
+	}
+	if resp.Status/100 == 3 {
+		return moved("revocation endpoint", resp)
 	}
 	// Without a client to authenticate, a refusal is about the token; a token
 	// named like a resource is gone as one is.
@@ -83,7 +84,7 @@ func (cfg *Config) revocation(c *sdk.Conversation, cred sdk.Credential) (*sdk.Re
 
 // dead returns nil if err says that the token is dead already.
 func dead(err error) error {
-	if e, ok := errors.AsType[*sdk.Error](err); ok && e.Kind == abi.KindInvalidGrant {
+	if endsToken(err) {
 		return nil
 	}
 	return err

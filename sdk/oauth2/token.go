@@ -2,10 +2,13 @@ package oauth2
 
 import (
 	"bytes"
+	"errors"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/sallyport/sallyport/sdk"
+	"github.com/sallyport/sallyport/sdk/abi"
 	"github.com/sallyport/sallyport/sdk/tree"
 )
 
@@ -37,23 +40,51 @@ func (cfg *Config) RequestToken(c *sdk.Conversation, url string, form sdk.Form) 
 	if err != nil {
 		return tree.Value{}, err
 	}
-	if err := resp.Overload(c.Now()); err != nil {
-		return tree.Value{}, err
-	}
 	cfg.answered = resp
 	answer, err := cfg.read(resp)
+	var failure error
 	if err == nil {
-		if failure := cfg.failed(answer); failure != nil {
-			return tree.Value{}, failure
-		}
+		failure = cfg.failed(answer)
 	}
+	busy := resp.Overload(c.Now())
 	switch {
+	case busy != nil && !endsToken(failure): // some send invalid_grant with a 500
+		return tree.Value{}, busy
+	case failure != nil:
+		return tree.Value{}, later(failure, resp)
+	case resp.Status/100 == 3:
+		return tree.Value{}, moved("token endpoint", resp)
 	case resp.Status == 401: // RFC 6749 §5.2: only ever invalid_client
 		return tree.Value{}, sdk.OAuthError("invalid_client", "status 401")
 	case !resp.OK():
 		return tree.Value{}, resp.Unreadable("token endpoint")
 	}
 	return answer, err
+}
+
+// later adds to an error like slow_down (RFC 8628 §3.5) when to ask again, if the
+// answer says it.
+func later(err error, resp *sdk.Response) error {
+	if e, ok := errors.AsType[*sdk.Error](err); ok && e.Kind == abi.KindRateLimited && e.RetryAfter == 0 {
+		if seconds, ok := sdk.ParseSeconds(resp.Header("retry-after")); ok {
+			e.RetryAfter = int(seconds)
+		}
+	}
+	return err
+}
+
+// moved is the error for an endpoint that redirects: RFC 6749 §3.2 knows no such
+// answer, and what is sent there is for that URL only.
+func moved(what string, resp *sdk.Response) error {
+	return sdk.Fail(abi.KindMisconfigured, what+": status "+strconv.Itoa(resp.Status)+
+		", a redirect, which is not followed; if the endpoint has moved set its new address; "+sdk.UpstreamText(resp.Header("location"), ""))
+}
+
+// endsToken reports whether the upstream says that a code or a refresh token has
+// ended.
+func endsToken(err error) bool {
+	e, ok := errors.AsType[*sdk.Error](err)
+	return ok && e.Kind == abi.KindInvalidGrant
 }
 
 // read parses an answer in the table's format, or by its content type.
@@ -107,7 +138,9 @@ func (cfg *Config) failed(answer tree.Value) error {
 // failure gives a code of the upstream its kind.
 func (cfg *Config) failure(code, description string) error {
 	if kind, ok := cfg.Failure.Kinds[code]; ok {
-		return sdk.Fail(kind, sdk.UpstreamText(code, description))
+		e := sdk.Fail(kind, sdk.UpstreamText(code, description))
+		e.Certain = true
+		return e
 	}
 	status := 400 // of the callback, which has none
 	if cfg.answered != nil {

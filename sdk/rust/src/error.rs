@@ -71,6 +71,9 @@ pub struct Error {
     pub detail: String,
     /// In seconds; 0: unknown.
     pub retry_after: i64,
+    /// The upstream's own words mean this kind and nothing else. Of other errors
+    /// of a token endpoint the host decides by what becomes of other renewals.
+    pub certain: bool,
 }
 
 impl Error {
@@ -81,6 +84,7 @@ impl Error {
             message: kind.texts().1.into(),
             detail: detail.into(),
             retry_after: 0,
+            certain: false,
         }
     }
 
@@ -92,9 +96,16 @@ impl Error {
 
     /// Translates an error code of an authorization or token endpoint
     /// (RFC 6749 §4.1.2.1 and §5.2, OpenID Connect Core §3.1.2.6) and its
-    /// description. A code nobody defined becomes `Unavailable`: what is not
-    /// understood must not end a grant.
+    /// description, where the answer's status says nothing. An unknown code
+    /// becomes `Unavailable`: what is not understood must not end a grant.
     pub fn oauth(code: &str, description: &str) -> Error {
+        Error::oauth_answer(0, code, description)
+    }
+
+    /// [`Error::oauth`] for an answer of that status. An unknown code in a 4xx
+    /// becomes `Misconfigured`: the upstream answers, and asking again does not
+    /// help (RFC 9110 §15.5).
+    pub fn oauth_answer(status: u16, code: &str, description: &str) -> Error {
         let kind = match code {
             "access_denied" => Kind::AccessDenied,
             "invalid_grant" => Kind::InvalidGrant,
@@ -108,15 +119,25 @@ impl Error {
             | "unauthorized_client"
             | "unsupported_response_type"
             | "unsupported_grant_type"
-            | "redirect_uri_mismatch" => Kind::Misconfigured,
-            "invalid_request" => Kind::Bug,
+            | "redirect_uri_mismatch"
+            | "invalid_request" => Kind::Misconfigured, // never taken for a bug of ours
+            "server_error" | "temporarily_unavailable" => Kind::Unavailable,
+            _ if status / 100 == 4 && ![408, 425, 429].contains(&status) => Kind::Misconfigured,
             _ => Kind::Unavailable,
         };
         let mut detail = String::from("upstream says ") + code;
         if !description.is_empty() {
             detail = detail + ": " + description;
         }
-        Error::new(kind, one_line(&detail))
+        let mut e = Error::new(kind, one_line(&detail));
+        e.certain = [
+            "temporarily_unavailable",
+            "unsupported_grant_type",
+            "unsupported_response_type",
+            "redirect_uri_mismatch",
+        ]
+        .contains(&code);
+        e
     }
 }
 
@@ -146,9 +167,14 @@ mod tests {
             ("invalid_client", Kind::Misconfigured),
             ("server_error", Kind::Unavailable),
             ("made_up", Kind::Unavailable),
+            ("invalid_request", Kind::Misconfigured),
         ] {
             assert_eq!(Error::oauth(code, "").kind, kind, "{}", code);
         }
+        assert_eq!(Error::oauth_answer(400, "made_up", "").kind, Kind::Misconfigured);
+        assert_eq!(Error::oauth_answer(200, "made_up", "").kind, Kind::Unavailable);
+        assert!(Error::oauth_answer(400, "temporarily_unavailable", "").certain);
+        assert!(!Error::oauth_answer(400, "server_error", "").certain);
         let e = Error::oauth("invalid_grant", "spent\r\nyesterday");
         assert_eq!(e.detail, "upstream says invalid_grant: spent  yesterday");
         assert_eq!(e.message, "The connection has ended. Please connect again.");

@@ -114,21 +114,28 @@ pub fn revoke(
 /// Returns the answer of a token or revocation endpoint once it is known to be
 /// no error, whatever its status (RFC 6749 §5.2).
 fn accept(c: &Conversation, resp: &Response, what: &str) -> Result<Value, Error> {
-    resp.overload(c.now())?;
     let answer = resp.json();
-    if let Ok(answer) = &answer {
-        match &answer["error"] {
-            Value::String(code) if !code.is_empty() => {
-                return Err(Error::oauth(
-                    code,
-                    answer["error_description"].as_str().unwrap_or(""),
-                ));
-            }
-            Value::Object(_) => return Err(Error::oauth("an error without a code", "")),
-            _ => {}
-        }
+    let failure = answer.as_ref().ok().and_then(|answer| {
+        let code = match &answer["error"] {
+            Value::String(code) if !code.is_empty() => code,
+            Value::Object(_) => "an error without a code",
+            _ => return None,
+        };
+        let description = answer["error_description"].as_str().unwrap_or("");
+        Some(Error::oauth_answer(resp.status, code, description))
+    });
+    match (resp.overload(c.now()), failure) {
+        // Some send invalid_grant with a 500.
+        (Err(busy), Some(e)) if e.kind != Kind::InvalidGrant => return Err(busy),
+        (_, Some(e)) => return Err(e),
+        (Err(busy), None) => return Err(busy),
+        (Ok(_), None) => {}
     }
     match resp.status {
+        300..=399 => {
+            let detail = what.to_string() + ": a redirect, which is not followed; if the endpoint has moved set its new address";
+            Err(Error::new(Kind::Misconfigured, detail))
+        }
         401 => Err(Error::oauth("invalid_client", "status 401")), // §5.2: only ever invalid_client
         _ if !resp.ok() => Err(resp.unreadable(what)),
         _ => answer,

@@ -188,7 +188,8 @@ fn failure(e: &Error) -> Vec<u8> {
         .text("kind", e.kind.name())
         .optional("message", &e.message)
         .optional("detail", &e.detail)
-        .number("retry_after", e.retry_after);
+        .number("retry_after", e.retry_after)
+        .flag("certain", e.certain);
     document(Object::new().raw("error", &o.end()), &[])
 }
 

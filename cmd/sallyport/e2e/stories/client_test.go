@@ -157,7 +157,9 @@ type answer struct {
 	status    int
 	challenge string
 	body      string
-	took      time.Duration
+	// retryAfter is the header Retry-After.
+	retryAfter string
+	took       time.Duration
 }
 
 // call calls a tool, with further headers as pairs.
@@ -190,7 +192,9 @@ func (c *client) tryCall(body string, headers ...string) (answer, error) {
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
-	return answer{status: resp.StatusCode, challenge: resp.Header.Get("WWW-Authenticate"), body: string(text), took: time.Since(began)}, nil
+	return answer{
+		status: resp.StatusCode, challenge: resp.Header.Get("WWW-Authenticate"), retryAfter: resp.Header.Get("Retry-After"), body: string(text), took: time.Since(began),
+	}, nil
 }
 
 // wantCall fails unless a call is answered with the status.

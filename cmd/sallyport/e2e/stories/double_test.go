@@ -42,6 +42,8 @@ type upstream struct {
 	life  int              // of access tokens, in seconds; 0: not said
 	token http.HandlerFunc // answers the token endpoint instead, if not nil
 	page  http.HandlerFunc // answers the authorization endpoint instead, if not nil
+	// revoke answers the revocation endpoint, if not nil.
+	revoke http.HandlerFunc
 
 	mu     sync.Mutex
 	users  map[string]string // code, access token or refresh token → user
@@ -102,6 +104,9 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.note(r)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	_ = r.ParseForm()
+	if path, ok := aliases()[r.URL.Path]; ok {
+		r.URL.Path = path
+	}
 	switch {
 	case r.URL.Path == "/authorize" && u.page != nil:
 		u.page(w, r)
@@ -125,9 +130,27 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		writeJSON(w, http.StatusOK, map[string]any{"id": "id-of-" + user, "name": user})
+		writeJSON(w, http.StatusOK, map[string]any{
+			"id": "id-of-" + user, "name": user, "sub": "id-of-" + user, "login": user,
+			"ok": true, "user_id": "U" + user, "team_id": "T1", "user": user,
+		})
+	case r.URL.Path == "/revoke" && u.revoke != nil:
+		u.revoke(w, r)
+	case r.URL.Path == "/.well-known/openid-configuration":
+		writeJSON(w, http.StatusOK, map[string]any{
+			"issuer": u.URL, "authorization_endpoint": u.URL + "/authorize", "token_endpoint": u.URL + "/token",
+			"userinfo_endpoint": u.URL + "/me", "revocation_endpoint": u.URL + "/revoke",
+		})
 	default:
 		http.NotFound(w, r)
+	}
+}
+
+// aliases are the paths of GitHub, with its API below /api, and of Slack.
+func aliases() map[string]string {
+	return map[string]string{
+		"/login/oauth/authorize": "/authorize", "/login/oauth/access_token": "/token", "/api/user": "/me", "/api/applications/app/token": "/revoke",
+		"/oauth/v2/authorize": "/authorize", "/api/oauth.v2.access": "/token", "/api/auth.test": "/me", "/api/auth.revoke": "/revoke",
 	}
 }
 
@@ -138,7 +161,7 @@ func (u *upstream) grant(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusBadRequest, map[string]any{"error": "invalid_grant"})
 		return
 	}
-	answer := map[string]any{"access_token": u.give(user), "refresh_token": u.give(user), "token_type": "Bearer", "scope": "read"}
+	answer := map[string]any{"access_token": u.give(user), "refresh_token": u.give(user), "token_type": "Bearer", "scope": "read", "ok": true}
 	if u.life > 0 {
 		answer["expires_in"] = u.life
 	}

@@ -11,7 +11,7 @@ import (
 
 var (
 	binary  = flag.String("binary", "", "the sallyport command to tell the stories of; empty: built from the tree")
-	plugins = flag.String("plugins", "", "folder of its oauth2.wasm and oidc.wasm; empty: built from the tree")
+	plugins = flag.String("plugins", "", "folder of its oauth2.wasm, oidc.wasm, github.wasm and slack.wasm; empty: built from the tree")
 )
 
 // cache is the folder of compiled modules that all stories share, and guests
@@ -49,7 +49,7 @@ func prepare(dir string) (err error) {
 	if *plugins == "" {
 		*plugins = filepath.Join(dir, "plugins")
 		const providers = "../../../../providers/"
-		if err := run(*binary, "plugin", "build", "-o", *plugins, providers+"oauth2", providers+"oidc"); err != nil {
+		if err := run(*binary, "plugin", "build", "-o", *plugins, providers+"oauth2", providers+"oidc", providers+"github", providers+"slack"); err != nil {
 			return err
 		}
 	}
@@ -90,6 +90,7 @@ func TestStories(t *testing.T) {
 		{"U1 Entra gets the scope at every renewal", entraScope},
 		{"U2 what only a login mends asks for a login", needsLogin},
 		{"U26 a dead token told as another error asks for a login", deadTokenUnderOtherNames},
+		{"U26 no answer of a token endpoint leaves a user stuck", answersOfUpstreams},
 		{"U26 a wrong client secret logs no user out", wrongSecretOfOurs},
 		{"U27 a token endpoint that hangs delays no good call", hangingTokenEndpoint},
 	} {
