@@ -18,6 +18,8 @@ FUZZTIME ?= 10s
 # sends to each address, twice.
 CHAOS   ?= 60s
 LOAD    ?= 5s
+# The commit of the older release that make beside builds.
+OLD     ?= bd5c0ba
 
 .DEFAULT_GOAL := help
 
@@ -33,7 +35,7 @@ plugins: need-rust build ## build every provider into plugins/dist
 	$(BIN) plugin build -o $(DIST) $(addprefix ./,$(PROVIDERS))
 
 ##@ Prove
-.PHONY: test race conformance flaws chaos pages lint fuzz check bench benchmarks
+.PHONY: test race conformance keycloak flaws chaos beside pages lint fuzz check bench benchmarks
 test: need-redis need-nginx need-envoy need-curl need-wrk need-strace need-node need-python need-php need-fcgiwrap need-tinyproxy need-chromium plugins ## all tests: units, contracts, stories, real clients and upstream emulators
 	$(GO) test -timeout 30m ./...
 
@@ -53,6 +55,12 @@ flaws: ## what went wrong elsewhere: each row of core/FLAWS.md has its tests, an
 
 chaos: need-redis need-node ## replicas and Redis primaries die, upstreams fail, clocks jump; nobody is logged out. CHAOS=5m for longer
 	$(GO) test -count=1 -v -timeout 60m -run '^TestChaos$$' ./cmd/sallyport/e2e -chaos $(CHAOS)
+
+beside: need-redis need-node ## an older release, OLD=bd5c0ba, beside this one, an upgrade and a rollback; no user is logged out. Needs the git history
+	@git cat-file -e '$(OLD)^{commit}' 2>/dev/null || { echo 'the commit $(OLD) is not in this clone; get the history with: git fetch --unshallow'; exit 1; }
+	@set -e; old=$$(mktemp -d); trap 'rm -rf "$$old"' EXIT; git archive $(OLD) | tar -x -C "$$old"; \
+	  (cd "$$old" && $(GO) build -trimpath -o bin/sallyport ./cmd/sallyport && bin/sallyport plugin build -o dist ./providers/oauth2 ./providers/oidc); \
+	  $(GO) test -count=1 -v -timeout 20m -run '^TestOldReleaseBeside$$' ./cmd/sallyport/e2e -old "$$old/bin/sallyport" -old-plugins "$$old/dist"
 
 pages: need-chromium need-node ## a picture of every page, in bin/pages
 	$(GO) test -count=1 ./core/browsertest -run TestPages -pages $(CURDIR)/bin/pages

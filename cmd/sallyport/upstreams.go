@@ -214,7 +214,7 @@ func (r *reloader) holdChanges(ctx context.Context, next *tenant.Set, accepted s
 		if t.Down != "" { // its provider cannot say which upstream it is, so it is what it was
 			t.Upstream.Identity = from
 		}
-		if from == t.UpstreamIdentity() || slices.Contains(t.SameUpstreams(), from) || name == accepted {
+		if _, ours := t.Owner(old.Mark(), time.Time{}); ours || name == accepted {
 			all = append(all, t)
 			continue
 		}

@@ -169,7 +169,7 @@ func (e *Endpoint) signIn(w http.ResponseWriter, r *http.Request, t *tenant.Tena
 		return nil
 	}
 	event.Action, event.Subject, event.Upstream = audit.SignedIn, cred.Account.ID, t.UpstreamIdentity()
-	if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name, Upstream: t.UpstreamIdentity()}); err != nil {
+	if err := e.Sessions.Welcome(w, t, session.Visitor{Subject: cred.Account.ID, Name: cred.Account.Name, Mark: t.Mark()}); err != nil {
 		return err
 	}
 	e.Audit.Record(r.Context(), event)

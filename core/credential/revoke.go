@@ -26,7 +26,7 @@ func (k *Keeper) Revoke(ctx context.Context, t *tenant.Tenant, l *grant.Live) {
 	failed := audit.Event{Action: audit.UpstreamRevokeFailed, Tenant: t.Name, Client: l.Record.ClientHash, Grant: l.ID, Subject: l.Record.Subject, Upstream: l.Record.Upstream}
 	if l.Credential == nil {
 		failed.Reason = "unreadable"
-		if _, ours := t.Owner(l.Record.Upstream, l.Record.Created); !ours {
+		if _, ours := t.Owner(l.Record.Mark, l.Record.Created); !ours {
 			failed.Reason = string(grant.OtherUpstream)
 		}
 		k.audit.Record(ctx, failed)

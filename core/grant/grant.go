@@ -59,9 +59,9 @@ type Record struct {
 
 	Subject     string `json:"sub"` // the account's stable id at the upstream
 	AccountName string `json:"account,omitempty"`
-	// Upstream is the app that the user granted access to. Zero: a release
-	// without it wrote the record; see tenant.Tenant.Owner.
-	Upstream upstream.Identity `json:"upstream,omitempty"`
+	// Mark says whose it is. Without one a release without identities wrote the
+	// record; see tenant.Tenant.Owner.
+	upstream.Mark
 
 	Generation uint32    `json:"gen"`               // of the refresh token that counts now
 	Rotated    time.Time `json:"rotated,omitzero"`  // when it became that

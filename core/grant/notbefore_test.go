@@ -215,7 +215,7 @@ func TestRevokedAccountStaysRevokedUnderItsOtherIdentity(t *testing.T) {
 	for name, step := range map[string]struct{ revoked, checked *tenant.Tenant }{"accepted since": {before, after}, "undone since": {after, before}} {
 		b := &notBefore{}
 		b.raise(Scope{Tenant: step.revoked, Account: step.revoked.Account("42")}, 100)
-		if got := outcome(b.check(step.checked, &Record{Created: time.Unix(99, 0), Subject: "42", Upstream: one})); got != "not_before" {
+		if got := outcome(b.check(step.checked, &Record{Created: time.Unix(99, 0), Subject: "42", Mark: upstream.Mark{Upstream: one}})); got != "not_before" {
 			t.Errorf("%s: %s", name, got)
 		}
 	}

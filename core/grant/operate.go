@@ -52,7 +52,7 @@ func (s *Store) Each(ctx context.Context, t *tenant.Tenant, f func(Entry) error)
 		e.Expires, e.Refused = r.ends(t), ReasonOf(s.ended(t, r, before))
 		// A tenant that is down, or opened without its provider, has no upstream to
 		// compare with.
-		if _, ours := t.Owner(r.Upstream, r.Created); e.Refused == "" && !ours && t.Down == "" && t.UpstreamIdentity() != "" {
+		if _, ours := t.Owner(r.Mark, r.Created); e.Refused == "" && !ours && t.Down == "" && t.UpstreamIdentity() != "" {
 			e.Refused = OtherUpstream
 		}
 		return f(e)

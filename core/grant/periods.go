@@ -33,7 +33,7 @@ const (
 // tenant makes its upstream that of every record that names none. accepted says
 // that the operator decided on the change.
 func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool) ([]tenant.Period, error) {
-	own, same := t.UpstreamIdentity(), t.SameUpstreams()
+	now, same := t.Mark(), t.SameUpstreams()
 	old := false // sealed with another key than the newest
 	switch known, err := s.periods.Anew(ctx, t.Name, periodsID); {
 	case errors.Is(err, store.ErrUnreadable): // its key is gone
@@ -45,7 +45,7 @@ func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool
 	case err == nil:
 		old = s.periods.Old(known)
 		all := known.Value.Periods
-		if n := len(all); !old && n > 0 && all[n-1].Identity == own && (all[n-1].Accepted || !accepted) {
+		if n := len(all); !old && n > 0 && isMark(all[n-1], now) && (all[n-1].Accepted || !accepted) {
 			return all, nil // as at most starts: nothing is written
 		}
 	}
@@ -53,20 +53,20 @@ func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool
 		n := len(p.Periods)
 		switch {
 		case n == 0:
-			p.Periods = []tenant.Period{{Identity: own, Accepted: true}}
+			p.Periods = []tenant.Period{{Identity: now.Upstream, Former: now.Former, Accepted: true}}
 			return accountLife, nil
-		case p.Periods[n-1].Identity == own:
-			if !old && (!accepted || p.Periods[n-1].Accepted) {
+		case p.Periods[n-1].Identity == now.Upstream:
+			last := &p.Periods[n-1]
+			if !old && isMark(*last, now) && (!accepted || last.Accepted) {
 				return 0, store.Keep
 			}
-			if !accepted {
-				return accountLife, nil // sealed anew
-			}
-			p.Periods[n-1].Accepted = true
-			return accountLife, nil
+			last.Former, last.Accepted = now.Former, last.Accepted || accepted
+			return accountLife, nil // sealed anew, too
 		}
+		last := p.Periods[n-1]
 		p.Periods = append(p.Periods, tenant.Period{
-			Since: s.stamp(), Identity: own, Accepted: accepted || slices.Contains(same, p.Periods[n-1].Identity),
+			Since: s.stamp(), Identity: now.Upstream, Former: now.Former,
+			Accepted: accepted || slices.Contains(same, last.Identity) || last.Former == now.Upstream,
 		})
 		if len(p.Periods) > maxPeriods {
 			p.Periods = slices.Delete(p.Periods, 1, 2) // the first is what records of before are of
@@ -74,6 +74,11 @@ func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool
 		return accountLife, nil
 	})
 	return rec.Periods, err
+}
+
+// isMark reports whether what is made in a period has that mark.
+func isMark(p tenant.Period, m upstream.Mark) bool {
+	return p.Identity == m.Upstream && p.Former == m.Former
 }
 
 // Periods returns what EnterPeriod has noted.
@@ -111,7 +116,7 @@ func (s *Store) CountStranded(ctx context.Context, t *tenant.Tenant) (Stranded, 
 		case err != nil:
 			return err
 		}
-		if from, ours := t.Owner(rec.Upstream, rec.Created); !ours && !s.over(&rec, t) {
+		if from, ours := t.Owner(rec.Mark, rec.Created); !ours && !s.over(&rec, t) {
 			count.Add(1)
 			owner.Store(from)
 		}

@@ -2,6 +2,7 @@ package grant
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -15,28 +16,44 @@ import (
 	"github.com/sallyport/sallyport/core/upstream"
 )
 
-// written is testdata/bd5c0ba.json: what the release of that commit wrote into a
-// store, with its server key and the tokens that it gave two users.
+// bd5c0ba is what the release of that commit wrote.
+const bd5c0ba = "bd5c0ba.json"
+
+// written is a file of testdata: what a release wrote into a store, with its
+// server key and the tokens that it gave to users.
 type written struct {
 	Key     string            `json:"key"`
 	Time    time.Time         `json:"time"`
 	Records map[string][]byte `json:"records"`
-	Users   map[string]struct {
-		Access  string `json:"access"`
-		Refresh string `json:"refresh"`
-	} `json:"users"`
+	Users   map[string]user   `json:"users"`
+	Client  string            `json:"client,omitempty"` // of all grants
 }
 
-// openWritten is this release on that store.
-func openWritten(t *testing.T) (s *Store, d *bolt.Driver, keys *seal.Keyring, w written, music *tenant.Tenant) {
+// user is the tokens of a user's client.
+type user struct {
+	Access  string `json:"access"`
+	Refresh string `json:"refresh"`
+}
+
+// client returns the id of the client of all grants.
+func (w written) client() string { return cmp.Or(w.Client, "client-1") }
+
+func readWritten(t *testing.T, file string) (w written) {
 	t.Helper()
-	text, err := os.ReadFile("testdata/bd5c0ba.json")
+	text, err := os.ReadFile(filepath.Join("testdata", file))
 	if err == nil {
 		err = json.Unmarshal(text, &w)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	return w
+}
+
+// openWritten is this release on the store of a file.
+func openWritten(t *testing.T, file string) (s *Store, d *bolt.Driver, keys *seal.Keyring, w written, music *tenant.Tenant) {
+	t.Helper()
+	w = readWritten(t, file)
 	key, err := seal.ParseKey(w.Key)
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +83,7 @@ func openWritten(t *testing.T) (s *Store, d *bolt.Driver, keys *seal.Keyring, w 
 
 func TestUsersOfTheReleaseBeforeStayLoggedIn(t *testing.T) {
 	t.Parallel()
-	s, _, _, w, music := openWritten(t)
+	s, _, _, w, music := openWritten(t, bd5c0ba)
 	for id, tokens := range w.Users {
 		live, err := s.Verify(t.Context(), music, tokens.Access)
 		if err != nil || live.Record.Subject != id || live.Credential.RefreshToken.Reveal() != "up-rt-"+id {
@@ -102,7 +119,7 @@ var oldMembers = []string{
 // does not know.
 func TestReplicaOfTheReleaseBeforeLosesNoUser(t *testing.T) {
 	t.Parallel()
-	s, d, keys, w, music := openWritten(t)
+	s, d, keys, w, music := openWritten(t, bd5c0ba)
 	tokens, err := s.Refresh(t.Context(), music, w.Users["ada"].Refresh, Presented{ClientID: "client-1"})
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +158,7 @@ func TestReplicaOfTheReleaseBeforeLosesNoUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if owner, ours := music.Owner(upstream.Identity(""), w.Time); !ours || owner != "up_a" {
+	if owner, ours := music.Owner(upstream.Mark{}, w.Time); !ours || owner != "up_a" {
 		t.Errorf("a record without an identity is of %s", owner)
 	}
 }

@@ -33,7 +33,7 @@ func (s *Store) Revoke(ctx context.Context, t *tenant.Tenant, text, clientID str
 	if err != nil {
 		return nil, err
 	}
-	if _, ours := t.Owner(rec.Upstream, rec.Created); !ours { // its credential is not for the tenant's upstream to see
+	if _, ours := t.Owner(rec.Mark, rec.Created); !ours { // its credential is not for the tenant's upstream to see
 		return &Live{ID: tok.id(), Record: rec, secret: tok.grantSecret()}, nil
 	}
 	l, err := s.live(t, tok, rec)

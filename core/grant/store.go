@@ -74,7 +74,7 @@ func (s *Store) Create(ctx context.Context, t *tenant.Tenant, n New) (code strin
 		State: Pending, Created: now, LastUsed: now, Renewed: now, Expires: tok.expires,
 		ClientHash: HashClient(n.ClientID), ClientName: n.ClientName,
 		RedirectURI: n.RedirectURI, Challenge: n.Challenge, Resource: n.Resource, Scopes: n.Scopes,
-		Subject: n.Credential.Account.ID, AccountName: n.Credential.Account.Name, Upstream: t.UpstreamIdentity(),
+		Subject: n.Credential.Account.ID, AccountName: n.Credential.Account.Name, Mark: t.Mark(),
 		Credential: cred,
 	}, t.Lifetimes.Code)
 	if err != nil {

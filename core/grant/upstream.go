@@ -20,7 +20,7 @@ var errOtherUpstream = errors.New("grant: of another upstream than its tenant's;
 // Account returns whose grant it is. Every identity that means the tenant's
 // upstream is the tenant's own.
 func (r *Record) Account(t *tenant.Tenant) upstream.AccountKey {
-	owner, _ := t.Owner(r.Upstream, r.Created)
+	owner, _ := t.Owner(r.Mark, r.Created)
 	return upstream.AccountKey{Issuer: owner, ID: r.Subject}
 }
 
@@ -35,13 +35,13 @@ func (s *Store) OnOtherUpstream(f func(t *tenant.Tenant, owner upstream.Identity
 // tenant, because the change may be undone.
 func (s *Store) Waits(t *tenant.Tenant) bool { return s.now().Before(t.Upstream.WaitUntil) }
 
-// claim refuses a grant of another upstream than the tenant's, and marks one of
-// the tenant's with the tenant's identity, for the next time that it is stored.
+// claim refuses a grant of another upstream than the tenant's, and gives one of
+// the tenant's the tenant's mark, for the next time that it is stored.
 // The record stays: undoing the change makes the grant work again.
 func (s *Store) claim(t *tenant.Tenant, r *Record) error {
-	owner, ours := t.Owner(r.Upstream, r.Created)
+	owner, ours := t.Owner(r.Mark, r.Created)
 	if ours {
-		r.Upstream = owner
+		r.Mark = t.Mark()
 		return nil
 	}
 	if s.otherUpstream != nil {

@@ -158,3 +158,73 @@ func TestIndexOfTheReleaseBeforeIsFound(t *testing.T) {
 		t.Errorf("a replica of the release before finds no index: %v", err)
 	}
 }
+
+// module is a provider by its description.
+type module struct {
+	upstream.Provider
+	described upstream.Description
+}
+
+func (m module) Describe() upstream.Description { return m.described }
+
+// moduleAt returns the harness's tenant with a module, as after its start.
+func (h *harness) moduleAt(t *testing.T, id upstream.Identity, former ...upstream.Identity) *tenant.Tenant {
+	t.Helper()
+	at := *h.t
+	at.Provider = module{described: upstream.Description{Identity: id, Former: former}}
+	at.Upstream = tenant.Upstream{}
+	var err error
+	if at.Upstream.Periods, err = h.EnterPeriod(t.Context(), &at, false); err != nil {
+		t.Fatal(err)
+	}
+	return &at
+}
+
+// A module of before ABI 1.2 names no upstream. One that does may come beside it
+// at another replica, or be taken back: both serve the same users.
+func TestModuleThatNamesNoUpstreamServesWhatItsSuccessorMarked(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	before := h.moduleAt(t, "up_settings")
+	h.t = before
+	old := h.login(t)
+	named := h.moduleAt(t, "up_named", "up_settings")
+	h.t = named
+	marked, unmarked := h.login(t), h.login(t)
+	if _, err := h.Verify(t.Context(), named, old.Access); err != nil {
+		t.Fatal(err)
+	}
+	// As a replica of a release without identities leaves the record.
+	if _, err := h.records.Update(t.Context(), h.t.Name, unmarked.Grant.ID, func(r *Record) (time.Duration, error) {
+		r.Mark = upstream.Mark{}
+		return time.Hour, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+
+	back := h.moduleAt(t, "up_settings")
+	if last := back.Upstream.Periods[len(back.Upstream.Periods)-1]; !last.Accepted {
+		t.Errorf("taking the module back counts as another upstream: %+v", back.Upstream.Periods)
+	}
+	for name, tokens := range map[string]*Tokens{"of before": old, "marked": marked, "unmarked": unmarked} {
+		for _, at := range []*tenant.Tenant{before, back, named, back} { // before: a replica that still runs
+			if live, err := h.Verify(t.Context(), at, tokens.Access); err != nil || live.Record.Mark != at.Mark() {
+				t.Fatalf("%s at %s: %+v, %v", name, at.UpstreamIdentity(), live, err)
+			}
+			var err error
+			if tokens, err = h.Refresh(t.Context(), at, tokens.Refresh, right()); err != nil || tokens.Grant.Record.Mark != at.Mark() {
+				t.Fatalf("%s at %s: %+v, %v", name, at.UpstreamIdentity(), tokens, err)
+			}
+		}
+	}
+	if list, whole, err := h.OfAccount(t.Context(), back, back.Account("42")); err != nil || !whole || len(list) != 3 {
+		t.Errorf("the account sees %d grants, %v, %v", len(list), whole, err)
+	}
+	if n, err := h.CountStranded(t.Context(), back); err != nil || n.Count != 0 {
+		t.Errorf("%+v stranded, %v", n, err)
+	}
+	// Settings that lead elsewhere are another upstream, whichever module reads them.
+	if _, err := h.Verify(t.Context(), h.moduleAt(t, "up_others"), marked.Access); ReasonOf(err) != OtherUpstream {
+		t.Errorf("with other settings: %v", err)
+	}
+}

@@ -71,9 +71,9 @@ type record struct {
 	Request  Request `json:"request"`
 	SignIn   bool    `json:"sign_in,omitempty"`
 	Provider string  `json:"provider"` // that sent the user to log in
-	// Upstream is the app that the user was sent to. Zero: a release without it
-	// stored the session.
-	Upstream upstream.Identity `json:"upstream,omitempty"`
+	// Mark is that of the app that the user was sent to. Without one a release
+	// without identities stored the session.
+	upstream.Mark
 	// Verifier answers the upstream's PKCE challenge, Browser is the hash of
 	// the cookie set at the beginning.
 	Verifier string `json:"verifier,omitempty"`
@@ -129,7 +129,7 @@ func (s *Store) begin(ctx context.Context, w http.ResponseWriter, t *tenant.Tena
 		challenge = oauth.ChallengeOf(rec.Verifier)
 	}
 	id, browser := seal.RandomID(32), seal.RandomID(32)
-	rec.Browser, rec.Provider, rec.Upstream = hash(browser), t.Provider.Describe().Name, t.UpstreamIdentity()
+	rec.Browser, rec.Provider, rec.Mark = hash(browser), t.Provider.Describe().Name, t.Mark()
 	if err := s.records.Create(ctx, t.Name, id, rec, t.Lifetimes.Session); err != nil {
 		return "", oauth.Unavailable(err)
 	}
@@ -167,7 +167,7 @@ func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request
 	case subtle.ConstantTimeCompare([]byte(rec.Browser), []byte(hash(browser))) != 1:
 		return Session{}, ErrBrowser
 	}
-	if _, ours := s.owner(t, rec.Upstream, t.Lifetimes.Session); !ours || rec.Upstream == "" && rec.Provider != t.Provider.Describe().Name {
+	if _, ours := s.owner(t, rec.Mark, t.Lifetimes.Session); !ours || rec.Upstream == "" && rec.Provider != t.Provider.Describe().Name {
 		return Session{}, ErrOtherUpstream
 	}
 	return Session{Request: rec.Request, SignIn: rec.SignIn, Verifier: seal.NewSecret(rec.Verifier)}, nil
@@ -176,11 +176,11 @@ func (s *Store) Take(ctx context.Context, w http.ResponseWriter, r *http.Request
 // owner is tenant.Owner for what lives for a short time. What names no identity
 // was made by a replica of a release without them, and is the tenant's unless
 // that has changed its upstream within the time.
-func (s *Store) owner(t *tenant.Tenant, named upstream.Identity, life time.Duration) (owner upstream.Identity, ours bool) {
-	if named == "" {
+func (s *Store) owner(t *tenant.Tenant, mark upstream.Mark, life time.Duration) (owner upstream.Identity, ours bool) {
+	if mark.Upstream == "" {
 		return t.UpstreamIdentity(), t.OwnSince(s.now().Add(-life))
 	}
-	return t.Owner(named, time.Time{})
+	return t.Owner(mark, time.Time{})
 }
 
 func hash(s string) string {

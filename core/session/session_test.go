@@ -15,6 +15,7 @@ import (
 	"github.com/sallyport/sallyport/core/oauth"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
@@ -300,5 +301,46 @@ func TestCookies(t *testing.T) {
 		if removed := w.Header().Get("Set-Cookie"); !strings.Contains(removed, "Max-Age=0") {
 			t.Errorf("the cookie stays: %q", removed)
 		}
+	}
+}
+
+// module is a provider by another identity.
+type module struct {
+	upstreamtest.Provider
+	identity, former upstream.Identity
+}
+
+func (m module) Describe() upstream.Description {
+	d := m.Provider.Describe()
+	d.Identity = m.identity
+	if m.former != "" {
+		d.Former = []upstream.Identity{m.former}
+	}
+	return d
+}
+
+// A login that began at a replica whose module names the upstream ends at one
+// whose module of before does not, and the other way round.
+func TestLoginEndsAtAReplicaWithTheModuleOfBefore(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	plain := upstreamtest.Provider{Fake: &upstreamtest.Fake{Login: "https://login.example/"}}
+	named, before, other := *h.music, *h.music, *h.music
+	named.Provider = module{plain, "up_named", "up_settings"}
+	before.Provider = module{plain, "up_settings", ""}
+	other.Provider = module{plain, "up_others", ""}
+	for _, way := range [][2]*tenant.Tenant{{&named, &before}, {&before, &named}} {
+		b := browser{}
+		if err := h.take(t, b, way[1], h.beginAt(t, b, way[0])); err != nil {
+			t.Errorf("begun at %s, ended at %s: %v", way[0].UpstreamIdentity(), way[1].UpstreamIdentity(), err)
+		}
+		h.welcome(t, b, way[0], Visitor{Subject: "42", Mark: way[0].Mark()})
+		if v := h.Visitor(b.request(), way[1]); v.Account() != way[1].Account("42") {
+			t.Errorf("signed in at %s, at %s: %+v", way[0].UpstreamIdentity(), way[1].UpstreamIdentity(), v)
+		}
+	}
+	b := browser{}
+	if err := h.take(t, b, &other, h.beginAt(t, b, &named)); !errors.Is(err, ErrOtherUpstream) {
+		t.Errorf("with other settings: %v", err)
 	}
 }

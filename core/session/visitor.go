@@ -19,9 +19,9 @@ const VisitorLife = 15 * time.Minute
 type Visitor struct {
 	Subject string `json:"sub"`            // the account's stable id at the upstream
 	Name    string `json:"name,omitempty"` // for people
-	// Upstream is whose account it is. Zero in a cookie: a release without it
-	// made it.
-	Upstream upstream.Identity `json:"upstream,omitempty"`
+	// Mark says whose account it is. A cookie without one was made by a release
+	// without identities.
+	upstream.Mark
 }
 
 // Account returns the visitor's account; the zero value without a visitor.
@@ -52,7 +52,7 @@ func (s *Store) Welcome(w http.ResponseWriter, t *tenant.Tenant, v Visitor) erro
 // Visitor returns who is signed in. The zero Visitor is nobody.
 func (s *Store) Visitor(r *http.Request, t *tenant.Tenant) Visitor {
 	v, _, _ := openValue[Visitor](s, visitorPurpose(t), visitorCookie.read(r, t, t.Name))
-	owner, ours := s.owner(t, v.Upstream, VisitorLife)
+	owner, ours := s.owner(t, v.Mark, VisitorLife)
 	if v.Subject == "" || !ours { // an account of the upstream that the tenant had before
 		return Visitor{}
 	}

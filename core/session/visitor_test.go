@@ -15,7 +15,7 @@ import (
 // fakeUpstream is the identity of the tenants' provider.
 var fakeUpstream = upstream.NewIdentity("fake", "", "")
 
-var ada = Visitor{Subject: "42", Name: "Ada", Upstream: fakeUpstream}
+var ada = Visitor{Subject: "42", Name: "Ada", Mark: upstream.Mark{Upstream: fakeUpstream}}
 
 // welcome signs v in.
 func (h *harness) welcome(t *testing.T, b browser, at *tenant.Tenant, v Visitor) {
@@ -101,8 +101,8 @@ func TestLongNameOfAVisitorIsDropped(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	b := browser{}
-	h.welcome(t, b, h.music, Visitor{Subject: "42", Upstream: fakeUpstream, Name: strings.Repeat("A", 5000)})
-	if got := h.Visitor(b.request(), h.music); got != (Visitor{Subject: "42", Upstream: fakeUpstream}) {
+	h.welcome(t, b, h.music, Visitor{Subject: "42", Mark: upstream.Mark{Upstream: fakeUpstream}, Name: strings.Repeat("A", 5000)})
+	if got := h.Visitor(b.request(), h.music); got != (Visitor{Subject: "42", Mark: upstream.Mark{Upstream: fakeUpstream}}) {
 		t.Errorf("got %+v", got)
 	}
 }

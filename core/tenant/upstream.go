@@ -29,6 +29,8 @@ type Upstream struct {
 type Period struct {
 	Since    time.Time         `json:"since,omitzero"` // zero: from the beginning
 	Identity upstream.Identity `json:"identity"`
+	// Former is that of upstream.Mark.
+	Former upstream.Identity `json:"former,omitempty"`
 	// Accepted: the operator decided on the change, or it means the same app.
 	Accepted bool `json:"accepted,omitempty"`
 }
@@ -63,29 +65,39 @@ func (t *Tenant) identities() (own upstream.Identity, same []upstream.Identity) 
 	return identityOf(d), slices.Concat(t.Upstream.Same, d.Former)
 }
 
+// Mark returns the mark of what is made at the tenant now.
+func (t *Tenant) Mark() upstream.Mark {
+	m := upstream.Mark{Upstream: t.UpstreamIdentity()}
+	if t.Upstream.Identity == "" && t.Provider != nil {
+		if former := t.Provider.Describe().Former; len(former) > 0 {
+			m.Former = former[0]
+		}
+	}
+	return m
+}
+
 // Account returns the key of an account of the tenant's upstream.
 func (t *Tenant) Account(id string) upstream.AccountKey {
 	return upstream.AccountKey{Issuer: t.UpstreamIdentity(), ID: id}
 }
 
-// Owner returns whose a record is that was made at some time and names an
-// identity, which may be zero, and reports whether that is the tenant's
-// upstream. It returns the tenant's own identity for every one that means the
-// same.
-func (t *Tenant) Owner(named upstream.Identity, made time.Time) (owner upstream.Identity, ours bool) {
+// Owner returns whose a record is that was made at some time and has a mark,
+// which may be zero, and reports whether that is the tenant's upstream. It
+// returns the tenant's own identity for every one that means the same.
+func (t *Tenant) Owner(mark upstream.Mark, made time.Time) (owner upstream.Identity, ours bool) {
 	own, same := t.identities()
-	if named == "" {
-		named = own
+	if mark.Upstream == "" {
+		mark.Upstream = own
 		for i, p := range t.Upstream.Periods {
 			if i == 0 || !made.Before(p.Since) {
-				named = p.Identity
+				mark = upstream.Mark{Upstream: p.Identity, Former: p.Former}
 			}
 		}
 	}
-	if named == own || slices.Contains(same, named) {
+	if mark.Upstream == own || slices.Contains(same, mark.Upstream) || mark.Former != "" && mark.Former == own {
 		return own, true
 	}
-	return named, false
+	return mark.Upstream, false
 }
 
 // OwnSince reports whether the tenant's upstream has been in force since a time:
@@ -94,7 +106,7 @@ func (t *Tenant) OwnSince(at time.Time) bool {
 	own, same := t.identities()
 	for i, p := range t.Upstream.Periods {
 		ended := i+1 < len(t.Upstream.Periods) && !t.Upstream.Periods[i+1].Since.After(at)
-		if p.Identity != own && !slices.Contains(same, p.Identity) && !ended {
+		if p.Identity != own && !slices.Contains(same, p.Identity) && p.Former != own && !ended {
 			return false
 		}
 	}

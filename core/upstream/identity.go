@@ -21,6 +21,17 @@ func NewIdentity(provider, clientID, name string) Identity {
 	return Identity(identityPrefix + hashOf("upstream identity", provider, clientID, name))
 }
 
+// Mark says of a stored record whose it is.
+type Mark struct {
+	// Upstream is the app that the user granted access to. Zero: a release
+	// without identities wrote the record.
+	Upstream Identity `json:"upstream,omitempty"`
+	// Former is what the same app is known by where the provider's module does
+	// not name its upstream: a replica with an older module, or this one when the
+	// operator goes back to it. Zero: the module named none either.
+	Former Identity `json:"upstream_former,omitempty"`
+}
+
 // IsIdentity reports whether text is written as an Identity is.
 func IsIdentity(text string) bool {
 	hash, ok := strings.CutPrefix(text, identityPrefix)

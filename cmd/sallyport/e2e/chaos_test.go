@@ -116,7 +116,7 @@ func (a *arena) begin(ctx context.Context, t *testing.T, w *world, seed uint64) 
 	t.Helper()
 	a.fleet = &fleet{}
 	now := func() time.Time { return a.now() }
-	a.cruel = startCruel(t, seed, now)
+	a.cruel = startCruel(t, seed, tokenLife, now)
 	const app = "chaos"
 	a.oidc = strict{process: startNode(context.Background(), t, "oidc.mjs", app, secret, "http://localhost/oidc/callback")}
 	issuer := a.oidc.url(t)

@@ -24,6 +24,7 @@ import (
 type cruel struct {
 	url   string
 	now   func() time.Time
+	life  time.Duration // of access tokens
 	moody atomic.Bool
 
 	mu      sync.Mutex
@@ -59,10 +60,10 @@ type access struct {
 // tokenLife is short of how far the clock is moved between two rounds.
 const tokenLife = time.Hour
 
-func startCruel(t *testing.T, seed uint64, now func() time.Time) *cruel {
+func startCruel(t *testing.T, seed uint64, life time.Duration, now func() time.Time) *cruel {
 	t.Helper()
 	u := &cruel{
-		now: now, rng: rand.New(rand.NewPCG(seed, 1)),
+		now: now, life: life, rng: rand.New(rand.NewPCG(seed, 1)),
 		codes: map[string]*family{}, refresh: map[string]*family{}, access: map[string]access{},
 	}
 	mux := http.NewServeMux()
@@ -138,9 +139,9 @@ func (u *cruel) token(w http.ResponseWriter, r *http.Request) {
 	f.live, f.tried = seal.RandomID(16), false
 	u.refresh[f.live] = f
 	token := seal.RandomID(16)
-	u.access[token] = access{f.user, u.now().Add(tokenLife)}
+	u.access[token] = access{f.user, u.now().Add(u.life)}
 	reply(w, http.StatusOK, map[string]any{
-		"access_token": token, "token_type": "Bearer", "expires_in": int(tokenLife / time.Second), "refresh_token": f.live,
+		"access_token": token, "token_type": "Bearer", "expires_in": int(u.life / time.Second), "refresh_token": f.live,
 	})
 }
 

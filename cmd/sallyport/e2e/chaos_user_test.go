@@ -28,6 +28,7 @@ const chaosVerifier = "a-verifier-of-forty-three-characters-at-least-1"
 type copyOf struct {
 	url, user, clientID string // url is the tenant's
 	access, refresh     string
+	secret              string // of a confidential client
 	client              *http.Client
 	tally               *tally
 }
@@ -76,6 +77,7 @@ func (c *copyOf) round(ctx context.Context) {
 // client goes on after is a loss.
 func (c *copyOf) renew(ctx context.Context) bool {
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {c.refresh}, "client_id": {c.clientID}}
+	c.authenticate(form)
 	status, body := c.send(ctx, "/token", "application/x-www-form-urlencoded", form.Encode(), "")
 	var got struct {
 		Access  string `json:"access_token"`
@@ -87,6 +89,13 @@ func (c *copyOf) renew(ctx context.Context) bool {
 	}
 	c.access, c.refresh = got.Access, got.Refresh
 	return true
+}
+
+// authenticate adds the secret of a confidential client (RFC 6749 §2.3.1).
+func (c *copyOf) authenticate(form url.Values) {
+	if c.secret != "" {
+		form.Set("client_secret", c.secret)
+	}
 }
 
 // call calls the backend and makes sure that it acts for this user.
@@ -141,25 +150,33 @@ func (c *copyOf) post(ctx context.Context, path, contentType, body, bearer strin
 	return res.StatusCode, answer, err
 }
 
-// registerAt registers a client at a tenant and returns its id.
+// registerAt registers a public client at a tenant and returns its id.
 func registerAt(ctx context.Context, client *http.Client, tenantURL string) (string, error) {
+	id, _, err := registerAs(ctx, client, tenantURL, "none")
+	return id, err
+}
+
+// registerAs registers a client that authenticates by a method (RFC 7591 §2), and
+// returns its id and secret.
+func registerAs(ctx context.Context, client *http.Client, tenantURL, method string) (id, secret string, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, tenantURL+"/register", strings.NewReader(
-		`{"client_name":"chaos","redirect_uris":["`+chaosCallback+`"],"token_endpoint_auth_method":"none"}`))
+		`{"client_name":"chaos","redirect_uris":["`+chaosCallback+`"],"token_endpoint_auth_method":"`+method+`"}`))
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	res, err := client.Do(r)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer res.Body.Close()
 	var got struct {
-		ID string `json:"client_id"`
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
 	}
 	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || got.ID == "" {
-		return "", fmt.Errorf("register: %s: %w", res.Status, err)
+		return "", "", fmt.Errorf("register: %s: %w", res.Status, err)
 	}
-	return got.ID, nil
+	return got.ID, got.Secret, nil
 }
 
 // codeFor walks the user of a browser to an authorization code for the scopes,
@@ -187,6 +204,7 @@ func (c *copyOf) redeem(ctx context.Context, code string) (int, error) {
 		"grant_type": {"authorization_code"}, "code": {code}, "client_id": {c.clientID},
 		"redirect_uri": {chaosCallback}, "code_verifier": {chaosVerifier},
 	}
+	c.authenticate(form)
 	status, body, err := c.post(ctx, "/token", "application/x-www-form-urlencoded", form.Encode(), "")
 	if err != nil || status != http.StatusOK {
 		return status, err

@@ -11,6 +11,9 @@
 // config/examples. Programs that fold the names of headers (PHP, CGI, WSGI, ASGI)
 // read what the gateway says and not what a client sends.
 //
+// An older release, if there is one (make beside), serves the same store before,
+// beside and after this one.
+//
 // A real Keycloak, if there is one (make keycloak), ends sessions and signs its
 // userinfo.
 //

@@ -75,7 +75,7 @@ func newKilled(t *testing.T, w *world, store string) *killed {
 	defer cancel()
 	k := &killed{fleet: &fleet{t: t, clock: filepath.Join(t.TempDir(), "clock")}}
 	k.moveTo(0)
-	k.up = startCruel(t, 0, k.now)
+	k.up = startCruel(t, 0, tokenLife, k.now)
 	g := prepareGateway(t, w, site{front: loopback.Free(t), operator: loopback.Free(t)}, store, seal.NewKey(), k.up.tenant(t))
 	k.replicas = []*gateway{g}
 	k.environ("")
