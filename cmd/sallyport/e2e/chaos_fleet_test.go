@@ -35,9 +35,10 @@ type fleet struct {
 	moves    atomic.Int64
 }
 
-// startFleet starts n replicas of one configuration. Their binary is the test
-// build, whose clock moves and which dies when told.
-func startFleet(ctx context.Context, t *testing.T, w *world, n int, store string, tenants ...tenant) *fleet {
+// startFleet starts n replicas of one configuration, which may reach a private
+// host beside those of the tenants. Their binary is the test build, whose clock
+// moves and which dies when told.
+func startFleet(ctx context.Context, t *testing.T, w *world, n int, store, private string, tenants ...tenant) *fleet {
 	t.Helper()
 	f := &fleet{t: t, clock: filepath.Join(t.TempDir(), "clock"), front: "localhost:80"}
 	f.moveTo(0)
@@ -45,6 +46,7 @@ func startFleet(ctx context.Context, t *testing.T, w *world, n int, store string
 	for range n {
 		g := prepareGateway(t, w, site{front: loopback.Free(t), operator: loopback.Free(t)}, store, key, tenants...)
 		g.url, g.environ = "http://localhost/{tenant}", append([]string{"FAULT_CLOCK=" + f.clock}, unlimited...)
+		g.private = append(g.private, private)
 		if err := g.start(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -79,6 +81,11 @@ func (f *fleet) moveTo(ahead int64) {
 // make safe (faults_on.go), and starts another in its place.
 func (f *fleet) kill(ctx context.Context, rng *rand.Rand) error {
 	g := f.replicas[rng.IntN(len(f.replicas))]
+	for !g.busy.TryLock() { // its configuration is being changed
+		g = f.replicas[rng.IntN(len(f.replicas))]
+		pause(ctx, 10*time.Millisecond)
+	}
+	defer g.busy.Unlock()
 	if err := g.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
 		return err
 	}

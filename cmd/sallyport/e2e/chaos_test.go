@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,8 +39,9 @@ const (
 
 // TestChaos lets two processes of each of 200 users refresh and call through
 // three replicas, while replicas are killed, the Redis primary dies and another
-// takes over, the upstream fails and the clock jumps ahead. In the end everybody
-// is still logged in, and no upstream saw a spent token.
+// takes over, the upstream fails, the clock jumps ahead, and one replica's
+// configuration leads to another upstream and back. In the end every user is still
+// logged in, no upstream saw a spent token, and the other upstream saw nothing.
 //
 // Longer, as `make chaos` does it: go test ./cmd/sallyport/e2e -run '^TestChaos$' -v -chaos 60s
 func TestChaos(t *testing.T) {
@@ -65,11 +67,14 @@ type arena struct {
 
 	cruel  *cruel
 	oidc   strict
+	other  *otherUpstream // where changed configurations lead
 	redis  *redisSet
 	rng    *rand.Rand
 	tally  *tally
 	copies []*copyOf
 	rounds int
+
+	changed map[string]int // configurations by how; each was changed back
 
 	clientID string       // at the double's tenant
 	raced    atomic.Int64 // codes that two processes redeemed
@@ -84,7 +89,7 @@ func chaos(t *testing.T, w *world, redis *redisSet) {
 	t.Logf("-chaos.seed %d", seed)
 	ctx, cancel := context.WithTimeout(t.Context(), *chaosTime+4*time.Minute)
 	defer cancel()
-	a := &arena{redis: redis, rng: rand.New(rand.NewPCG(seed, 0)), tally: &tally{again: map[string]int{}}}
+	a := &arena{redis: redis, rng: rand.New(rand.NewPCG(seed, 0)), tally: &tally{again: map[string]int{}}, changed: map[string]int{}}
 	a.begin(ctx, t, w, seed)
 	a.logIn(ctx, t)
 
@@ -92,7 +97,7 @@ func chaos(t *testing.T, w *world, redis *redisSet) {
 	defer calm()
 	a.cruel.moody.Store(true)
 	var troubles sync.WaitGroup
-	for seed, trouble := range []func(context.Context, *rand.Rand) error{a.killReplicas, a.killRedis, a.moveClock} {
+	for seed, trouble := range []func(context.Context, *rand.Rand) error{a.killReplicas, a.killRedis, a.moveClock, a.changeConfig} {
 		rng := rand.New(rand.NewPCG(a.rng.Uint64(), uint64(seed)))
 		troubles.Go(func() {
 			if err := trouble(storm, rng); err != nil && storm.Err() == nil {
@@ -120,7 +125,8 @@ func (a *arena) begin(ctx context.Context, t *testing.T, w *world, seed uint64) 
 	const app = "chaos"
 	a.oidc = strict{process: startNode(context.Background(), t, "oidc.mjs", app, secret, "http://localhost/oidc/callback")}
 	issuer := a.oidc.url(t)
-	a.fleet = startFleet(ctx, t, w, chaosReplicas, a.redis.url,
+	a.other = startOther(t)
+	a.fleet = startFleet(ctx, t, w, chaosReplicas, a.redis.url, strings.TrimPrefix(a.other.url, "http://"),
 		a.cruel.tenant(t),
 		tenant{
 			Name: "oidc", Provider: "oidc", App: app, More: []string{patientWindow}, Secret: secret, Scopes: "[openid, offline_access]", Upstream: issuer,
@@ -283,6 +289,7 @@ func (a *arena) report(t *testing.T) {
 		fmt.Sprintf("storm      %v, %d rounds of %d users in two processes, clock moved %d times, by %v in all",
 			*chaosTime, a.rounds, len(a.copies)/2, a.moves.Load(), time.Duration(a.ahead.Load())*time.Second),
 		fmt.Sprintf("killed     %d replicas, %d Redis primaries", a.kills.Load(), a.redis.kills),
+		"changed    and changed back: " + counts(a.changed),
 		fmt.Sprintf("clients    %d refreshes (p50 %v, p99 %v), %d calls (p50 %v, p99 %v)", len(c.refreshs), percentile(c.refreshs, 50).Round(time.Millisecond),
 			percentile(c.refreshs, 99).Round(time.Millisecond), len(c.calls), percentile(c.calls, 50).Round(time.Millisecond), percentile(c.calls, 99).Round(time.Millisecond)),
 		"tried again " + counts(c.again),
@@ -299,6 +306,7 @@ func (a *arena) report(t *testing.T) {
 		"spent tokens sent to the double": u.spent, "tokens the double never issued": u.unknown,
 		"spent tokens sent to oidc-provider": twice, "refreshes refused by oidc-provider": oidc[http.StatusBadRequest],
 		"codes redeemed twice": int(a.both.Load()), "logins lost": len(c.lost),
+		"requests to the other upstream": len(a.other.requests()),
 	} {
 		if n > 0 {
 			t.Errorf("%s: %d", what, n)
@@ -306,8 +314,10 @@ func (a *arena) report(t *testing.T) {
 			t.Logf("%s: 0", what)
 		}
 	}
-	for _, line := range c.lost[:min(len(c.lost), 10)] {
-		t.Log(line)
+	for _, lines := range [][]string{c.lost, a.other.requests()} {
+		for _, line := range lines[:min(len(lines), 10)] {
+			t.Log(line)
+		}
 	}
 }
 

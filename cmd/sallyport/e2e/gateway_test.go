@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"text/template"
@@ -54,6 +56,7 @@ type gateway struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
 	out  output
+	busy sync.Mutex // held while a chaos kills it or changes its configuration
 }
 
 // newGateway starts a Sallyport with these tenants that ends with the test.
@@ -256,6 +259,25 @@ func (o output) String() string {
 		return err.Error()
 	}
 	return string(text)
+}
+
+// size is how many bytes were printed.
+func (o output) size() int64 {
+	info, err := o.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// since is what was printed after the first so many bytes.
+func (o output) since(size int64) string {
+	text := make([]byte, max(0, o.size()-size))
+	n, err := o.ReadAt(text, size)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err.Error()
+	}
+	return string(text[:n])
 }
 
 // tail is what fits on a few screens.
