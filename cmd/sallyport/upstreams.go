@@ -191,7 +191,8 @@ func (r *reloader) undoes(old, next *tenant.Tenant) bool {
 	all := old.Upstream.Periods
 	for i := len(all) - 2; i >= 0; i-- {
 		if p := all[i]; p.Accepted || all[i+1].Since.Sub(p.Since) >= undoTime {
-			return p.Identity == next.UpstreamIdentity() || slices.Contains(next.SameUpstreams(), p.Identity)
+			_, ours := next.Owner(p.Mark(), time.Time{})
+			return ours
 		}
 	}
 	return false

@@ -45,7 +45,7 @@ func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool
 	case err == nil:
 		old = s.periods.Old(known)
 		all := known.Value.Periods
-		if n := len(all); !old && n > 0 && isMark(all[n-1], now) && (all[n-1].Accepted || !accepted) {
+		if n := len(all); !old && n > 0 && all[n-1].Mark() == now && (all[n-1].Accepted || !accepted) {
 			return all, nil // as at most starts: nothing is written
 		}
 	}
@@ -57,7 +57,7 @@ func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool
 			return accountLife, nil
 		case p.Periods[n-1].Identity == now.Upstream:
 			last := &p.Periods[n-1]
-			if !old && isMark(*last, now) && (!accepted || last.Accepted) {
+			if !old && last.Mark() == now && (!accepted || last.Accepted) {
 				return 0, store.Keep
 			}
 			last.Former, last.Accepted = now.Former, last.Accepted || accepted
@@ -74,11 +74,6 @@ func (s *Store) EnterPeriod(ctx context.Context, t *tenant.Tenant, accepted bool
 		return accountLife, nil
 	})
 	return rec.Periods, err
-}
-
-// isMark reports whether what is made in a period has that mark.
-func isMark(p tenant.Period, m upstream.Mark) bool {
-	return p.Identity == m.Upstream && p.Former == m.Former
 }
 
 // Periods returns what EnterPeriod has noted.

@@ -35,6 +35,11 @@ type Period struct {
 	Accepted bool `json:"accepted,omitempty"`
 }
 
+// Mark returns the mark of what is made in the period.
+func (p Period) Mark() upstream.Mark {
+	return upstream.Mark{Upstream: p.Identity, Former: p.Former}
+}
+
 // UpstreamIdentity returns the identity of the app in use.
 func (t *Tenant) UpstreamIdentity() upstream.Identity {
 	own, _ := t.identities()
@@ -90,7 +95,7 @@ func (t *Tenant) Owner(mark upstream.Mark, made time.Time) (owner upstream.Ident
 		mark.Upstream = own
 		for i, p := range t.Upstream.Periods {
 			if i == 0 || !made.Before(p.Since) {
-				mark = upstream.Mark{Upstream: p.Identity, Former: p.Former}
+				mark = p.Mark()
 			}
 		}
 	}
