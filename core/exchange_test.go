@@ -151,3 +151,24 @@ func TestExchangeWhenTheUpstreamCannotRenew(t *testing.T) {
 	wantNoLeak(t, "dead at the upstream", a)
 	wantInactive(t, "dead at the upstream", introspect(t, s, tokens.Access))
 }
+
+// A token that is about to end leaves the server by no token exchange, whatever the
+// upstream is doing; a call of the gateway goes on with it.
+func TestTokenAboutToEndIsNotExchanged(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, withServers, func(_ *core.Config, _ []*tenant.Tenant, f *upstreamtest.Fake) {
+		f.Life, f.Fail = 10*time.Minute, func() error { return &upstream.Error{Kind: upstream.Unavailable} }
+	})
+	tokens := s.Login(t, s.Browser(), "ada")
+	s.Advance(10*time.Minute - 10*time.Second)
+	if a := exchange(t, s, tokens.Access, nil); a.Status != http.StatusOK {
+		t.Errorf("ten seconds left: %d %s", a.Status, a.Body)
+	}
+	s.Advance(7 * time.Second)
+	if a := exchange(t, s, tokens.Access, nil); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+		t.Errorf("three seconds left: %d %s", a.Status, a.Body)
+	}
+	if a := s.Call(t, "music", tokens.Access); a.Status != http.StatusOK {
+		t.Errorf("a call with three seconds left: %d %s", a.Status, a.Body)
+	}
+}

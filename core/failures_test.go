@@ -14,6 +14,7 @@ import (
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/audit"
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/grant"
 	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
@@ -166,5 +167,39 @@ func TestRequiredAuditThatFailsStopsIssuance(t *testing.T) {
 	readyz(t, s, `"ready"`)
 	if a := refreshWith(t, s, tokens.ClientID, tokens.Refresh); a.Status != http.StatusOK {
 		t.Errorf("a refresh once lines are written again: %d %s", a.Status, a.Body)
+	}
+}
+
+// With a required audit log that fails no login begins, and none that is under way
+// ends with a code or leaves a grant.
+func TestRequiredAuditThatFailsStopsLogins(t *testing.T) {
+	t.Parallel()
+	s, disk := fillable(t, true)
+	late := s.Browser()
+	state := s.Consent(t, late, "music", s.AuthorizeQuery("music", s.Register(t, "music")), "approve").Query().Get("state")
+	user := s.Browser()
+	page := s.Get(t, user, "/music/authorize?"+s.AuthorizeQuery("music", s.Register(t, "music")).Encode())
+	disk.full.Store(true)
+	s.Call(t, "music", "sp_at_made-up") // leaves the line that fails
+	readyz(t, s, "no space left")
+
+	a := s.PostForm(t, user, "/music/consent", url.Values{"request": {s.Form(t, page)}, "decision": {"approve"}})
+	if a.Status != http.StatusServiceUnavailable || strings.Contains(a.Body, "/upstream-login") {
+		t.Errorf("the consent: %d %s", a.Status, a.Body)
+	}
+	back := s.Get(t, late, "/music/callback?code=ada&state="+url.QueryEscape(state))
+	if _, answer := back.Location(t); answer.Get("error") != "temporarily_unavailable" || answer.Get("code") != "" {
+		t.Errorf("the callback: %v", answer)
+	}
+	if _, err := s.Core.Grants().Each(t.Context(), s.Core.Tenants().Get("music"), func(e grant.Entry) error {
+		t.Errorf("a grant is stored: %+v", e)
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	disk.full.Store(false)
+	readyz(t, s, `"ready"`)
+	if tokens := s.Login(t, s.Browser(), "ada"); tokens.Access == "" {
+		t.Error("no login once lines are written again")
 	}
 }

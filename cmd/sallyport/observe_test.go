@@ -97,3 +97,22 @@ func TestAuditThatFailsIsAMetric(t *testing.T) {
 type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// A tenant whose change waits for the operator has a series, until it does not.
+func TestChangesThatWaitAreAMetric(t *testing.T) {
+	t.Parallel()
+	s := newSignals(nil)
+	for _, c := range []struct {
+		waiting []string
+		want    map[string]bool
+	}{{nil, nil}, {[]string{"acme", "octo"}, map[string]bool{"acme": true, "octo": true}}, {[]string{"octo"}, map[string]bool{"octo": true}}} {
+		s.changesWaiting(c.waiting)
+		page := httptest.NewRecorder()
+		promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		for _, name := range []string{"acme", "octo"} {
+			if got := strings.Contains(page.Body.String(), `sallyport_tenant_change_waiting{tenant="`+name+`"} 1`); got != c.want[name] {
+				t.Errorf("%v: %s %t", c.waiting, name, got)
+			}
+		}
+	}
+}

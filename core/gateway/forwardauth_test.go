@@ -15,6 +15,7 @@ import (
 	"github.com/sallyport/sallyport/core/coretest/memory"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/core/tenant"
+	"github.com/sallyport/sallyport/core/upstream"
 	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
 )
 
@@ -302,4 +303,22 @@ func scopeOf(challenge string) map[string]bool {
 		}
 	}
 	return scopes
+}
+
+// A proxy gets no upstream token that is about to end: the server would get it
+// after its end.
+func TestProxyGetsNoTokenAboutToEnd(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, elsewhere, func(_ *core.Config, _ []*tenant.Tenant, f *upstreamtest.Fake) {
+		f.Life, f.Fail = 10*time.Minute, func() error { return &upstream.Error{Kind: upstream.Unavailable} }
+	})
+	bearer := "Bearer " + s.Login(t, s.Browser(), "ada").Access
+	s.Advance(10*time.Minute - 10*time.Second)
+	if a := edge(t, s, "Authorization", bearer); a.Status != http.StatusOK {
+		t.Errorf("ten seconds left: %d %s", a.Status, a.Body)
+	}
+	s.Advance(7 * time.Second)
+	if a := edge(t, s, "Authorization", bearer); a.Status != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" || a.Header.Get("Authorization") != "" {
+		t.Errorf("three seconds left: %d %v %s", a.Status, a.Header, a.Body)
+	}
 }

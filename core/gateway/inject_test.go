@@ -77,6 +77,20 @@ func TestBackendCanVerifyWhoCalls(t *testing.T) {
 	}
 }
 
+// A backend learns at which upstream an account is: 42 of one is not 42 of another.
+func TestAccountIsOfItsUpstream(t *testing.T) {
+	t.Parallel()
+	s := coretest.New(t, injecting(t, "X-Account", "{account_key}", "X-Assertion", "{assertion}"))
+	got := seen(t, s.Call(t, "music", s.Login(t, s.Browser(), "ada").Access))
+	music := s.Core.Tenants().Get("music")
+	if key := got.Get("X-Account"); key != music.Account("ada").Hash() || key == (upstream.AccountKey{Issuer: "up_other", ID: "ada"}).Hash() {
+		t.Errorf("account key %q", key)
+	}
+	if claims := verified(t, s, got.Get("X-Assertion")); claims.Upstream == "" || claims.Upstream != music.UpstreamIdentity() {
+		t.Errorf("assertion of the upstream %q, want %q", claims.Upstream, music.UpstreamIdentity())
+	}
+}
+
 func TestInjectedHeadersTakeTheDefaultsPlace(t *testing.T) {
 	t.Parallel()
 	s := coretest.New(t, injecting(t, "PRIVATE-TOKEN", "{token}", "X-User", "{subject} of {tenant}: {account}", "X-Scope", "{scope}", "X-Api-Key", "key"))

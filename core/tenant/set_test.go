@@ -259,3 +259,11 @@ func TestTenantsDoNotHideEndpoints(t *testing.T) {
 		}
 	}
 }
+
+// A stolen refresh token lives as long beside its client as the reuse window is.
+func TestReuseWindowIsShortByDefault(t *testing.T) {
+	t.Parallel()
+	if got := DefaultLifetimes().ReuseWindow; got != 30*time.Second {
+		t.Errorf("the reuse window is %v by default, want 30s", got)
+	}
+}

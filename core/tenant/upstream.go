@@ -99,10 +99,16 @@ func (t *Tenant) Owner(mark upstream.Mark, made time.Time) (owner upstream.Ident
 			}
 		}
 	}
-	if mark.Upstream == own || slices.Contains(same, mark.Upstream) || mark.Former != "" && mark.Former == own {
+	if means(mark, own, same) {
 		return own, true
 	}
 	return mark.Upstream, false
+}
+
+// means reports whether a mark is that of the app own, or of one that means the
+// same.
+func means(mark upstream.Mark, own upstream.Identity, same []upstream.Identity) bool {
+	return mark.Upstream == own || slices.Contains(same, mark.Upstream) || mark.Former != "" && mark.Former == own
 }
 
 // OwnSince reports whether the tenant's upstream has been in force since a time:
@@ -111,7 +117,7 @@ func (t *Tenant) OwnSince(at time.Time) bool {
 	own, same := t.identities()
 	for i, p := range t.Upstream.Periods {
 		ended := i+1 < len(t.Upstream.Periods) && !t.Upstream.Periods[i+1].Since.After(at)
-		if p.Identity != own && !slices.Contains(same, p.Identity) && p.Former != own && !ended {
+		if !ended && !means(p.Mark(), own, same) {
 			return false
 		}
 	}
