@@ -134,7 +134,7 @@ func endedSessions(_ context.Context, t *testing.T, w *world, s site) {
 	everyone("call", 1)
 	end()
 	for _, c := range all {
-		wantNeedsLogin(ctx, t, g, c)
+		wantNeedsLogin(ctx, t, g, right, c)
 	}
 	everyone("refresh", 1) // the client's own refresh is answered invalid_grant
 
@@ -238,9 +238,9 @@ func stillRefreshes(ctx context.Context, c *caller) error {
 
 // wantNeedsLogin fails unless a call with the client's token is answered with a
 // challenge.
-func wantNeedsLogin(ctx context.Context, t *testing.T, g *gateway, c *caller) {
+func wantNeedsLogin(ctx context.Context, t *testing.T, g *gateway, name string, c *caller) {
 	t.Helper()
-	resp := whoami(ctx, t, g.mcpURL(right), c.last.AccessToken)
+	resp := whoami(ctx, t, g.mcpURL(name), c.last.AccessToken)
 	if challenge := resp.Header.Get("WWW-Authenticate"); resp.StatusCode != http.StatusUnauthorized || !strings.Contains(challenge, "resource_metadata=") {
 		t.Errorf("%s: a call after the session ended is answered %s, challenge %q", c.name, resp.Status, challenge)
 	}

@@ -49,7 +49,7 @@ func TestKeycloak(t *testing.T) {
 	run(t, w.bin, "plugin", "build", "-o", w.plugins, "../../../providers/oidc")
 	s := site{front: loopback.Free(t), operator: loopback.Free(t)}
 	names := []string{"thin", "plain", "mac", "groups"}
-	k := startKeycloak(ctx, t, s, names)
+	k := startKeycloak(ctx, t, s, append(names, sdkTenant))
 
 	issuer := k.public + "/realms/" + k.name
 	settings := fmt.Sprintf(`issuer: "%s", discovery_url: "%s/realms/%s/.well-known/openid-configuration"`, issuer, k.internal, k.name)
@@ -64,8 +64,9 @@ func TestKeycloak(t *testing.T) {
 		"mac":    {Settings: "{ " + settings + ", client_auth: client_secret_jwt }"},
 		"groups": {Settings: "{ " + settings + ", account_organizations: /groups }", More: []string{`accounts: { organizations: [/staff] }`}},
 	}
+	what[sdkTenant] = tenant{Settings: "{ " + settings + " }"}
 	var tenants []tenant
-	for _, name := range names {
+	for _, name := range append(names, sdkTenant) {
 		at := what[name]
 		at.Name, at.Provider, at.App, at.Secret, at.Scopes, at.Upstream, at.Backend = name, "oidc", name, keycloakSecret, "[openid, email, profile, offline_access]", k.internal, backend
 		tenants = append(tenants, at)
@@ -78,6 +79,7 @@ func TestKeycloak(t *testing.T) {
 	for _, name := range names {
 		t.Run(name, func(t *testing.T) { k.logInAndBeLoggedOut(ctx, t, g, name) })
 	}
+	t.Run(sdkTenant, func(t *testing.T) { k.endUnderSDKClients(ctx, t, g) })
 	// Keycloak says of both that their address is not verified, or nothing.
 	for name, why := range map[string]string{"thin": "does not say that it is verified", "groups": "no entry of accounts"} {
 		_, err := demo.Connect(ctx, g.mcpURL(name), demo.NewBrowser(keycloakLogin("mallory"), nil), demo.Options{})
@@ -104,6 +106,51 @@ func (k *realm) logInAndBeLoggedOut(ctx context.Context, t *testing.T, g *gatewa
 	if n := len(g.audited(audit.CodeIssued, name)); n != logins+1 {
 		t.Errorf("%d logins before and %d after the session ended", logins, n)
 	}
+}
+
+// sdkTenant is the tenant of clients on the official SDKs. Its access tokens live
+// for strictLife.
+const sdkTenant = "sdk"
+
+// endUnderSDKClients ends sessions while clients on the official SDKs are at work:
+// each logs in again by itself, once. Then it changes the client secret, which
+// Keycloak calls unauthorized_client, and back: no client logs out.
+func (k *realm) endUnderSDKClients(ctx context.Context, t *testing.T, g *gateway) {
+	all := usersOf(ctx, t, g, sdkTenant, func(string) demo.Profile { return demo.Profile{Sub: "known"} }, keycloakLogin)
+	for _, command := range []string{"call", "refresh"} {
+		for _, c := range all {
+			k.endSessions(ctx, t, c.user)
+		}
+		outlive(ctx)
+		for _, c := range all {
+			if command == "refresh" { // the client's own, which is answered invalid_grant then
+				wantNeedsLogin(ctx, t, g, sdkTenant, c)
+			}
+			c.calls(ctx, t, command, 1)
+		}
+	}
+	outlive(ctx)
+	for _, c := range all {
+		c.calls(ctx, t, "call", 0) // renewed
+	}
+	wrongSecret(ctx, t, g, sdkTenant, all, func(secret string) { k.changeSecret(ctx, t, sdkTenant, secret) })
+}
+
+// changeSecret changes a client's secret.
+func (k *realm) changeSecret(ctx context.Context, t *testing.T, clientID, secret string) {
+	t.Helper()
+	k.admin = k.adminToken(ctx, t)
+	clients := k.public + "/admin/realms/" + k.name + "/clients"
+	var found []map[string]any
+	if err := ask(ctx, http.MethodGet, clients+"?clientId="+clientID, "Bearer "+k.admin, &found); err != nil || len(found) != 1 {
+		t.Fatalf("the client %s: %v, %v", clientID, found, err)
+	}
+	found[0]["secret"] = secret
+	text, err := json.Marshal(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.send(ctx, t, http.MethodPut, fmt.Sprint(clients, "/", found[0]["id"]), string(text))
 }
 
 const keycloakSecret = "a-client-secret-of-more-than-32-characters"
@@ -188,6 +235,8 @@ func realmFile(name string, s site, clients []string) map[string]any {
 			"attributes": object{"access.token.lifespan": "20", "client.use.lightweight.access.token.enabled": "false"},
 		}
 		switch c {
+		case sdkTenant:
+			one["attributes"].(object)["access.token.lifespan"] = fmt.Sprint(int(strictLife / time.Second))
 		case "thin":
 			one["attributes"].(object)["user.info.response.signature.alg"] = "RS256" // OpenID Connect Core §5.3.2
 		case "mac":
@@ -206,12 +255,12 @@ func realmFile(name string, s site, clients []string) map[string]any {
 			"realmRoles": []string{"offline_access", "default-roles-" + name},
 		}
 	}
-	ada, mallory := user("ada", "/staff"), user("mallory")
-	for _, u := range []object{ada, mallory} {
+	users := []object{user("ada", "/staff"), user("mallory"), user("grace"), user("hopper")}
+	for _, u := range users {
 		u["realmRoles"] = []string{"offline_access"}
 	}
 	return object{
-		"realm": name, "enabled": true, "sslRequired": "none", "clients": list, "users": []object{ada, mallory}, "groups": []object{{"name": "staff"}},
+		"realm": name, "enabled": true, "sslRequired": "none", "clients": list, "users": users, "groups": []object{{"name": "staff"}},
 		"clientScopes": []object{
 			scope("basic", object{"name": "sub", "protocol": "openid-connect", "protocolMapper": "oidc-sub-mapper", "config": object{"access.token.claim": "true", "introspection.token.claim": "true"}}),
 			scope("email"), scope("profile"), scope("offline_access"),
@@ -273,10 +322,17 @@ func (k *realm) endSessions(ctx context.Context, t *testing.T, username string) 
 
 func (k *realm) act(ctx context.Context, t *testing.T, method, address string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	k.send(ctx, t, method, address, "")
+}
+
+// send is act with a JSON document.
+func (k *realm) send(ctx context.Context, t *testing.T, method, address, document string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(document))
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", "Bearer "+k.admin)
 	resp, err := direct.Do(req)
 	if err != nil {

@@ -1,3 +1,4 @@
+use crate::random::Random;
 use crate::{Client, Error, Request, Response, Value};
 
 /// Why an operation ends before its last line. Authors pass it on with `?`.
@@ -26,6 +27,7 @@ pub(crate) enum Asked {
 pub struct Conversation {
     pub(crate) now_ms: i64,
     pub(crate) tenant: String,
+    pub(crate) random: Random,
     pub(crate) settings: Value,
     pub(crate) client: Client,
     pub(crate) answers: std::vec::IntoIter<Response>,
@@ -37,6 +39,14 @@ impl Conversation {
     /// its calls.
     pub fn now(&self) -> i64 {
         self.now_ms.div_euclid(1000)
+    }
+
+    /// Fills a slice with the random bytes of the conversation, for nonces and
+    /// the like: one stream that only the conversation's seed decides. It begins
+    /// anew in every call of the operation, and gives the same bytes natively
+    /// and in the sandbox.
+    pub fn random(&mut self, to: &mut [u8]) {
+        self.random.fill(to);
     }
 
     /// The name of the tenant.

@@ -18,6 +18,7 @@ mod error;
 pub mod exports;
 mod form;
 pub mod oauth2;
+mod random;
 mod request;
 mod response;
 mod time;

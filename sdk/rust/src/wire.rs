@@ -2,9 +2,10 @@
 
 use crate::conversation::Asked;
 use crate::error::one_line;
+use crate::random::Random;
 use crate::{
-    Account, AuthorizeInput, CheckResult, Client, Conversation, Credential, Error, ExchangeInput, Kind,
-    Manifest, Provider, RefreshInput, Request, Response, RevokeInput, Stop, Value,
+    Account, AuthorizeInput, CheckResult, Client, Conversation, Credential, Error, ExchangeInput,
+    Kind, Manifest, Provider, RefreshInput, Request, Response, RevokeInput, Stop, Value,
 };
 
 /// The version of the byte contract this crate speaks, major.minor.
@@ -119,6 +120,7 @@ fn decode(doc: &[u8]) -> Result<(Conversation, String, Value), &'static str> {
     let c = Conversation {
         now_ms: head["now"].as_i64().unwrap_or(0),
         tenant: text(&head, "tenant"),
+        random: Random::new(&text(&head, "seed")),
         client: Client {
             id: text(&head["client"], "id"),
             redirect_uri: text(&head["client"], "redirect_uri"),
