@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -126,8 +127,9 @@ func (c *conversation) assertion(a *abi.ClientAuth, to *url.URL) (string, error)
 // client secret as the key of a MAC (OpenID Connect Core §9).
 func (c *conversation) assertionSigner(a *abi.ClientAuth) (jose.Signer, error) {
 	if a.Method == abi.AuthClientSecretJWT {
-		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(c.binding.ClientSecret.Reveal())}, (&jose.SignerOptions{}).WithType("JWT"))
-		if err != nil {
+		secret := []byte(c.binding.ClientSecret.Reveal())
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: secret}, (&jose.SignerOptions{}).WithType("JWT"))
+		if err != nil || len(secret) < sha256.Size { // RFC 7518 §3.2; the signer looks at the length when it signs
 			return nil, &upstream.Error{Kind: upstream.Misconfigured, Detail: "the client secret of tenant " + c.binding.Tenant + " cannot be the key of a MAC; client_secret_jwt needs one of 32 characters or more (RFC 7518 §3.2)"}
 		}
 		return signer, nil

@@ -322,6 +322,13 @@ func TestClientSecretJWT(t *testing.T) {
 	if err := json.Unmarshal(payload, &claims); err != nil || claims["iss"] != "client one" || claims["sub"] != "client one" || claims["aud"] != r.upstream.URL+"/token" || claims["jti"] == "" {
 		t.Errorf("claims %v, %v", claims, err)
 	}
+	b.ClientSecret = seal.NewSecret(strings.Repeat("s", 31))
+	if p, err = r.host.Bind(t.Context(), "probe", b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exchange(t, p); upstream.KindOf(err) != upstream.Misconfigured || !strings.Contains(err.Error(), "32 characters or more") {
+		t.Errorf("with a secret that is too short: %v", err)
+	}
 	b.ClientSecret = seal.Secret{}
 	if p, err = r.host.Bind(t.Context(), "probe", b); err != nil {
 		t.Fatal(err)

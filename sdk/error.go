@@ -97,7 +97,7 @@ func OAuthAnswer(status int, code, description string) *Error {
 	kind := oauthKind(code)
 	if kind == "" {
 		kind = abi.KindUnavailable
-		if status/100 == 4 && status != 408 && status != 425 && status != 429 {
+		if lasting(status) {
 			kind = abi.KindMisconfigured
 		}
 	}

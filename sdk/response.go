@@ -44,9 +44,24 @@ func (r *Response) Form() (Form, error) {
 }
 
 // Unreadable returns the error for an answer that makes no sense. It tells
-// what kind of answer it was, and nothing of what was in it.
+// what kind of answer it was, and nothing of what was in it. It is Misconfigured
+// if the status is a 4xx with which asking again does not help (RFC 9110 §15.5),
+// such as 404 at a wrong URL, and Unavailable otherwise.
 func (r *Response) Unreadable(why string) *Error {
-	return Fail(abi.KindUnavailable, "unreadable answer: "+why+"; "+r.summary())
+	kind := abi.KindUnavailable
+	if lasting(r.Status) {
+		kind = abi.KindMisconfigured
+	}
+	return Fail(kind, "unreadable answer: "+why+"; "+r.summary())
+}
+
+// lasting reports whether a status says that asking the same again does not help.
+func lasting(status int) bool {
+	switch status {
+	case 408, 409, 423, 425, 429:
+		return false
+	}
+	return status/100 == 4
 }
 
 // Overload returns RateLimited or Unavailable if the status says that the

@@ -205,8 +205,33 @@ func checkIssuer(want string, query url.Values) error {
 	}
 	return &oauth.Error{
 		Code: oauth.AccessDenied, Description: "the answer of this login came from another upstream service than the one asked; start again",
-		Cause: errors.New("callback: iss is not the issuer of the tenant's upstream (RFC 9207)"),
+		Cause: &issuerError{want: want, got: query["iss"]},
 	}
+}
+
+// issuerError is a callback that does not carry the issuer demanded.
+type issuerError struct {
+	want string
+	got  []string
+}
+
+// Error implements error.
+func (e *issuerError) Error() string {
+	switch len(e.got) {
+	case 0:
+		return "callback: it has no iss (RFC 9207), and settings/require_iss demands " + e.want
+	case 1:
+		return fmt.Sprintf("callback: iss is %.200q and not the issuer %s (RFC 9207)", e.got[0], e.want)
+	}
+	return "callback: it has more than one iss (RFC 9207)"
+}
+
+// Remedy implements oplog.Remedied.
+func (e *issuerError) Remedy() string {
+	if len(e.got) == 0 {
+		return "if the upstream sends no iss, set settings/require_iss: false and give each tenant a callback of its own"
+	}
+	return "if that is the tenant's upstream, set its issuer as iss has it; otherwise the user was sent here by another upstream, and starts again"
 }
 
 // granted is what the client gets: what it asked for, less what the upstream

@@ -140,7 +140,7 @@ func TestWrongSecretIsToldToTheOperator(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 		text := w.text.String()
-		for _, part := range []string{"[ERROR] the upstream credential cannot be renewed: tenant=music kind=misconfigured", "upstream says invalid_client", "client_secret", "sallyport grant revoke music " + w.live(t).ID} {
+		for _, part := range []string{"[ERROR] the upstream credential cannot be renewed: tenant=music kind=misconfigured", "upstream says invalid_client", "client_secret", "sallyport grant revoke music " + w.live(t).ID, "error_kinds"} {
 			if !strings.Contains(text, part) {
 				t.Errorf("the log does not say %q: %s", part, text)
 			}

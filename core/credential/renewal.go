@@ -158,7 +158,7 @@ func remedy(t *tenant.Tenant, l *grant.Live, kind upstream.Kind) string {
 	switch kind {
 	case upstream.Misconfigured:
 		return fmt.Sprintf("check the tenant's client_id, client_secret and settings; if they are right the upstream refuses this user's refresh token: "+
-			"end the grant with: sallyport grant revoke %s %s", t.Name, l.ID)
+			"end the grant with: sallyport grant revoke %s %s; an upstream that answers so to every token that has ended needs settings/error_kinds, such as invalid_request: invalid_grant", t.Name, l.ID)
 	case upstream.Bug:
 		return "replace the provider's module by a version that works, or report the error to its author"
 	}

@@ -47,8 +47,17 @@ func remedies(m upstream.Mender) string {
 	return "none is needed: the user starts again from the application"
 }
 
+// Remedied is an error that names its remedy.
+type Remedied interface {
+	error
+	Remedy() string
+}
+
 // remedyOf names what mends a refusal of our own.
 func remedyOf(fault *oauth.Error) string {
+	if e, ok := errors.AsType[Remedied](fault.Cause); ok {
+		return e.Remedy()
+	}
 	switch fault.Code {
 	case oauth.InvalidClient:
 		return "the user removes the connection in the application and adds it again; for a client of the configuration, compare clients with what the application sends"

@@ -2,6 +2,8 @@ package oplog
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +11,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/sallyport/sallyport/core/oauth"
+	"github.com/sallyport/sallyport/core/upstream"
 )
 
 func TestSuppressedLinesAreCounted(t *testing.T) {
@@ -69,3 +74,28 @@ func TestNilLogWritesNothing(t *testing.T) {
 	var l *Log
 	l.Write(hclog.Warn, "login failed", nil)
 }
+
+// An error that names its remedy is told with it, and not with that of its code.
+func TestRemedyOfAnErrorThatNamesOne(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cause error
+		want  string
+	}{
+		{remedied{}, "turn it off and on"},
+		{fmt.Errorf("callback: %w", remedied{}), "turn it off and on"},
+		{errors.New("no entry of accounts names it"), "to admit the account"},
+	} {
+		var out bytes.Buffer
+		l := New(hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info}))
+		_ = l.LoginFailed(t.Context(), "music", upstream.StepLogin, &oauth.Error{Code: oauth.AccessDenied, Description: "no", Cause: c.cause})
+		if !strings.Contains(out.String(), c.want) || strings.Count(out.String(), "remedy=") != 1 {
+			t.Errorf("%v: %s", c.cause, out.String())
+		}
+	}
+}
+
+type remedied struct{}
+
+func (remedied) Error() string  { return "no iss" }
+func (remedied) Remedy() string { return "turn it off and on" }

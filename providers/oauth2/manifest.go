@@ -74,7 +74,7 @@ const settings = `{
     "error_kinds": {
       "type": "object",
       "additionalProperties": {"enum": ["access_denied", "invalid_grant", "invalid_scope", "interaction_required", "rate_limited", "unavailable", "misconfigured"]},
-      "description": "What the upstream's own error codes mean"
+      "description": "What the upstream's own error codes mean; a status such as 400 stands for an answer of the token endpoint without a code"
     },
 
     "userinfo_url": {"type": "string", "description": "Where to look up the account with the access token, which may stand in it as {access_token}; default: the token answer tells"},

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/sallyport/sallyport/sdk"
+	"github.com/sallyport/sallyport/sdk/oauth2"
 	"github.com/sallyport/sallyport/sdk/tree"
 )
 
@@ -22,7 +23,7 @@ func discover(c *sdk.Conversation, s settled, maxAge int) (metadata, error) {
 		return metadata{}, err
 	}
 	if err := resp.Overload(c.Now()); err != nil {
-		return metadata{}, err
+		return metadata{}, oauth2.Placed(err, "discovery at "+s.discoveryURL)
 	}
 	switch {
 	case resp.Status == 404:

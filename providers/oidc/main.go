@@ -6,10 +6,12 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"strings"
 
 	"github.com/sallyport/sallyport/providers/oidc/issuers"
 	"github.com/sallyport/sallyport/sdk"
+	"github.com/sallyport/sallyport/sdk/abi"
 	"github.com/sallyport/sallyport/sdk/oauth2"
 )
 
@@ -121,9 +123,19 @@ func (p *oidc) Authorize(c *sdk.Conversation, in sdk.AuthorizeInput) (string, er
 	return p.asking(ageAtLogin).Authorize(c, in)
 }
 
-// Exchange is that of the table.
+// Exchange is that of the table, with the scopes of the login. Where the issuer
+// refuses them, it says that one was added here.
 func (p *oidc) Exchange(c *sdk.Conversation, in sdk.ExchangeInput) (*sdk.Credential, error) {
-	return p.asking(ageAtCallback).Exchange(c, in)
+	s, err := settle(c)
+	if err != nil {
+		return nil, err
+	}
+	in.Scopes = s.loginScopes(in.Scopes)
+	cred, err := p.asking(ageAtCallback).Exchange(c, in)
+	if e, ok := errors.AsType[*sdk.Error](err); ok && e.Kind == abi.KindInvalidScope && in.Query.Get("error") != "" && s.offlineAccess {
+		e.Detail += "; offline_access is added unless offline_access: false is set"
+	}
+	return cred, err
 }
 
 // Refresh is that of the table, with the scopes of the login.

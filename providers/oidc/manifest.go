@@ -32,7 +32,7 @@ const settings = `{
     "error_kinds": {
       "type": "object",
       "additionalProperties": {"enum": ["access_denied", "invalid_grant", "invalid_scope", "interaction_required", "rate_limited", "unavailable", "misconfigured"]},
-      "description": "What error codes of this issuer mean where it uses them otherwise than RFC 6749, such as invalid_request: invalid_grant of one that calls a dead refresh token so"
+      "description": "What error codes of this issuer mean where it uses them otherwise than RFC 6749, such as invalid_request: invalid_grant of one that calls a dead refresh token so; a status such as 400 stands for an answer of the token endpoint without a code"
     },
     "offline_access": {"type": "boolean", "description": "Ask for the scope offline_access too, for a refresh token; default true, but not for google"},
     "refresh_policy": {"enum": ["none", "stable", "tolerant", "grace", "strict"], "description": "What refreshing does to the old refresh token: none: there is none; stable: no new one; tolerant: both live; grace: the old one lives for refresh_grace; strict: the old one is dead; default strict, or the preset's"},

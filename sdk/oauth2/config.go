@@ -156,7 +156,7 @@ type Failure struct {
 	Description  string            // pointer; default /error_description
 	Success      string            // pointer to what must be SuccessValue for the answer to be none; default: nothing need be
 	SuccessValue string            // default true
-	Kinds        map[string]string // the upstream's codes that sdk.OAuthError does not know, or means otherwise, to kinds
+	Kinds        map[string]string // the upstream's codes that sdk.OAuthError does not know, or means otherwise, to kinds; a status such as 400 stands for an answer of the token endpoint without a code
 }
 
 // Identity says where things are in the ID token if there is one, for what it

@@ -91,7 +91,7 @@ func (cfg *Config) Account(c *sdk.Conversation, accessToken string, answer tree.
 
 // askUserinfo returns the claims that UserinfoURL answers with.
 func (cfg *Config) askUserinfo(c *sdk.Conversation, accessToken string) (tree.Value, error) {
-	resp, err := cfg.ask(c, cfg.userinfo(accessToken), "userinfo")
+	resp, err := cfg.ask(c, cfg.userinfo(accessToken), place("userinfo", cfg.UserinfoURL))
 	if err != nil {
 		return tree.Value{}, err
 	}
@@ -139,7 +139,7 @@ func (cfg *Config) ask(c *sdk.Conversation, r *sdk.Request, what string) (*sdk.R
 		return nil, err
 	}
 	if err := resp.Overload(c.Now()); err != nil {
-		return nil, err
+		return nil, Placed(err, what)
 	}
 	switch {
 	case resp.Status == 401: // RFC 6750 §3.1 invalid_token
@@ -224,7 +224,7 @@ func (cfg *Config) lookUp(c *sdk.Conversation, accessToken string) (sdk.Form, er
 	if l.URL == "" {
 		return nil, nil
 	}
-	resp, err := cfg.ask(c, cfg.decorate(sdk.Get(l.URL).Bearer(accessToken)), "lookup")
+	resp, err := cfg.ask(c, cfg.decorate(sdk.Get(l.URL).Bearer(accessToken)), place("lookup", l.URL))
 	if err != nil {
 		return nil, err
 	}

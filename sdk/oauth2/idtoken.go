@@ -29,7 +29,7 @@ func (cfg *Config) idToken(c *sdk.Conversation, in sdk.ExchangeInput, answer tre
 		return tree.Value{}, badIDToken(why)
 	}
 	if iss := claims.Get("iss").Str(); iss != cfg.issuerOf(claims) { // item 2
-		return tree.Value{}, badIDToken("iss is not the issuer " + cfg.issuerOf(claims) + "; " + sdk.UpstreamText(iss, ""))
+		return tree.Value{}, badIDToken("iss is not the issuer " + cfg.issuerOf(claims) + "; " + sdk.UpstreamText(iss, "") + "; if that is the upstream, set issuer to it")
 	}
 	if why := wrongAudience(claims, c.Client().ID); why != "" {
 		return tree.Value{}, badIDToken(why)
@@ -37,8 +37,14 @@ func (cfg *Config) idToken(c *sdk.Conversation, in sdk.ExchangeInput, answer tre
 	if why := expired(claims.Get("exp"), c.Now().Unix()); why != "" { // item 9
 		return tree.Value{}, badIDToken(why)
 	}
-	if want := cfg.nonce(in.Nonce, in.Query.Get("state")); want != "" && claims.Get("nonce").Str() != want { // item 11
-		return tree.Value{}, badIDToken("nonce is not the one sent")
+	if want := cfg.nonce(in.Nonce, in.Query.Get("state")); want != "" { // item 11
+		switch claims.Get("nonce").Str() {
+		case want:
+		case "":
+			return tree.Value{}, badIDToken("it has no nonce, and one was sent; if the upstream repeats none, use the provider oauth2 with its setting issuer")
+		default: // of another login
+			return tree.Value{}, sdk.Unavailable("The upstream did not prove who you are. Please try again.", "ID token: nonce is not the one sent")
+		}
 	}
 	for _, want := range cfg.Claims {
 		if claims.Get(want[0]).Text() != want[1] {
@@ -64,14 +70,16 @@ func expired(exp tree.Value, now int64) string {
 	return ""
 }
 
+const wrongAud = "aud does not name the client; compare client_id with the registration at the upstream"
+
 // wrongAudience checks items 3 to 5.
 func wrongAudience(claims tree.Value, client string) string {
 	aud, azp := claims.Get("aud"), claims.Get("azp").Str()
 	switch {
 	case !names(aud, client):
-		return "aud does not name the client"
+		return wrongAud
 	case azp != "" && azp != client, azp == "" && len(aud.Strings()) > 1:
-		return "azp is not the client"
+		return "azp is not the client; compare client_id with the registration at the upstream"
 	}
 	return ""
 }

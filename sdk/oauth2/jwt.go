@@ -28,7 +28,7 @@ func (cfg *Config) userClaims(c *sdk.Conversation, resp *sdk.Response) (tree.Val
 	case claims.Get("iss").Exists() && cfg.Issuer != "" && claims.Get("iss").Str() != cfg.issuerOf(claims):
 		why = "iss is not the issuer " + cfg.issuerOf(claims) + "; " + sdk.UpstreamText(claims.Get("iss").Str(), "")
 	case claims.Get("aud").Exists() && !names(claims.Get("aud"), c.Client().ID):
-		why = "aud does not name the client"
+		why = wrongAud
 	case claims.Get("exp").Exists():
 		why = expired(claims.Get("exp"), c.Now().Unix())
 	}
@@ -100,14 +100,10 @@ func segment(text string) (tree.Value, error) {
 	return tree.Parse(data)
 }
 
-// unusableJWT is the error for a JWT that does not prove who the user is. What
-// the operator has to change is Misconfigured.
+// unusableJWT is the error for a JWT that does not prove who the user is. It is
+// Misconfigured: the next login would bring another one like it.
 func unusableJWT(what, why string) error {
-	const message = "The upstream did not prove who you are. Please try again."
-	if why == encrypted || why == nested {
-		return sdk.Misconfigured("", what+": "+why)
-	}
-	return sdk.Unavailable(message, what+": "+why)
+	return sdk.Misconfigured("", what+": "+why)
 }
 
 // members lists the names in an answer, of one level of nesting, for a detail:

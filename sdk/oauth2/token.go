@@ -17,11 +17,14 @@ import (
 func (cfg *Config) Callback(in sdk.ExchangeInput) error {
 	iss := in.Query.Get("iss")
 	known := cfg.Issuer != "" && !strings.Contains(cfg.Issuer, "{")
-	if known && iss != cfg.Issuer && (iss != "" || cfg.Query.Issuer) {
-		return sdk.Unavailable("The answer came from another upstream than the one asked.", "callback: iss is not the issuer")
+	switch {
+	case known && iss == "" && cfg.Query.Issuer:
+		return sdk.Misconfigured("The answer does not say which upstream it came from.", "callback: it has no iss (RFC 9207), which the upstream's metadata promises or the setting require_iss demands")
+	case known && iss != "" && iss != cfg.Issuer:
+		return sdk.Unavailable("The answer came from another upstream than the one asked.", "callback: iss is not the issuer "+cfg.Issuer+"; "+sdk.UpstreamText(iss, ""))
 	}
 	if code := in.Query.Get("error"); code != "" {
-		return cfg.failure(code, in.Query.Get("error_description"))
+		return cfg.refusal(code, in)
 	}
 	in.Query = sdk.Form{{"code", in.Query.Get(cfg.Query.Code)}}
 	_, err := in.Code()
@@ -46,20 +49,39 @@ func (cfg *Config) RequestToken(c *sdk.Conversation, url string, form sdk.Form) 
 	if err == nil {
 		failure = cfg.failed(answer)
 	}
-	busy := resp.Overload(c.Now())
+	what, busy := place("token endpoint", url), resp.Overload(c.Now())
+	kind, told := cfg.Failure.Kinds[strconv.Itoa(resp.Status)]
 	switch {
+	case told && !resp.OK() && failure == nil: // the status stands for the code that is missing
+		return tree.Value{}, later(sdk.Fail(kind, resp.Unreadable(what).Detail), resp)
 	case busy != nil && !endsToken(failure): // some send invalid_grant with a 500
-		return tree.Value{}, busy
+		return tree.Value{}, Placed(busy, what)
 	case failure != nil:
 		return tree.Value{}, later(failure, resp)
 	case resp.Status/100 == 3:
-		return tree.Value{}, moved("token endpoint", resp)
+		return tree.Value{}, moved(what, resp)
 	case resp.Status == 401: // RFC 6749 §5.2: only ever invalid_client
 		return tree.Value{}, sdk.OAuthError("invalid_client", "status 401")
 	case !resp.OK():
-		return tree.Value{}, resp.Unreadable("token endpoint")
+		return tree.Value{}, resp.Unreadable(what)
 	}
 	return answer, err
+}
+
+// place names an endpoint and its URL for a detail, without a query.
+func place(what, url string) string {
+	url, _, _ = strings.Cut(url, "?")
+	return what + " at " + url
+}
+
+// Placed puts before an error's detail where the answer came from.
+func Placed(err error, what string) error {
+	if e, ok := errors.AsType[*sdk.Error](err); ok {
+		named := *e
+		named.Detail = what + ": " + e.Detail
+		return &named
+	}
+	return err
 }
 
 // later adds to an error like slow_down (RFC 8628 §3.5) when to ask again, if the
@@ -133,6 +155,24 @@ func (cfg *Config) failed(answer tree.Value) error {
 		return cfg.failure("an error without a code", description)
 	}
 	return nil
+}
+
+// refusal is the error of a callback with a code. One that is about scopes says
+// which were asked for.
+func (cfg *Config) refusal(code string, in sdk.ExchangeInput) error {
+	err := cfg.failure(code, in.Query.Get("error_description"))
+	if e, ok := errors.AsType[*sdk.Error](err); ok && e.Kind == abi.KindInvalidScope {
+		scopes := in.Scopes
+		if len(scopes) == 0 {
+			scopes = cfg.DefaultScopes
+		}
+		if len(scopes) == 0 {
+			e.Detail += "; the login asked for none"
+			return err
+		}
+		e.Detail += "; the login asked for " + strings.Join(scopes, " ")
+	}
+	return err
 }
 
 // failure gives a code of the upstream its kind.
