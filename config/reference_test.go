@@ -31,6 +31,22 @@ func TestReference(t *testing.T) {
 	}
 }
 
+// Some clients look for metadata at the root of a host only: the reference says
+// at the key that decides it what to choose, and why.
+func TestReferenceRecommendsAHostForEachTenant(t *testing.T) {
+	text, err := os.ReadFile("REFERENCE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, row, _ := strings.Cut(string(text), "\n| `url` | text |  | reload | URL of every tenant ")
+	row, _, _ = strings.Cut(row, "\n")
+	for _, part := range []string{"A host for each tenant is the better choice", "ask only the host's root for metadata"} {
+		if !strings.Contains(row, part) {
+			t.Errorf("server/url does not say %q: %s", part, row)
+		}
+	}
+}
+
 // TestEveryKeyIsDocumented: a field of the shape has a key and a comment, and
 // an example that can stand in a file.
 func TestEveryKeyIsDocumented(t *testing.T) {

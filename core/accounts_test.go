@@ -1,7 +1,9 @@
 package core_test
 
 import (
+	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,4 +90,28 @@ func lineWith(log, text string) string {
 		}
 	}
 	return ""
+}
+
+// A provider learns at each login what the tenant needs of an account.
+func TestProviderIsToldWhatTheTenantNeeds(t *testing.T) {
+	t.Parallel()
+	told := make(chan []string, 1)
+	s := coretest.New(t, withAccounts, func(_ *core.Config, tenants []*tenant.Tenant, f *upstreamtest.Fake) {
+		tenants[0].Provider = tellingNeeds{upstreamtest.Provider{Fake: f}, told}
+	})
+	s.Login(t, s.Browser(), "ada")
+	if got := <-told; !slices.Equal(got, []string{"name", "email", "email_verified"}) {
+		t.Errorf("the provider is told to find %q", got)
+	}
+}
+
+// tellingNeeds tells what an exchange is asked to find.
+type tellingNeeds struct {
+	upstreamtest.Provider
+	told chan []string
+}
+
+func (p tellingNeeds) Exchange(ctx context.Context, req upstream.ExchangeRequest) (*upstream.Credential, error) {
+	p.told <- req.Needs
+	return p.Provider.Exchange(ctx, req)
 }

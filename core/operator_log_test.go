@@ -1,6 +1,9 @@
 package core_test
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -8,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/sallyport/sallyport/core"
 	"github.com/sallyport/sallyport/core/coretest"
+	"github.com/sallyport/sallyport/core/coretest/memory"
 	"github.com/sallyport/sallyport/core/limit"
 	"github.com/sallyport/sallyport/core/tenant"
 	"github.com/sallyport/sallyport/core/upstream/upstreamtest"
@@ -74,4 +80,36 @@ func askForwardAuth(s *coretest.Server, path string) int {
 	w := httptest.NewRecorder()
 	s.Core.Operator().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code
+}
+
+// A duration is logged with its unit, in JSON too.
+func TestDurationsAreLoggedWithTheirUnit(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	s := coretest.New(t, func(c *core.Config, _ []*tenant.Tenant, _ *upstreamtest.Fake) {
+		c.Log = hclog.New(&hclog.LoggerOptions{Output: &out, JSONFormat: true})
+		c.Store, c.CacheTTL = &deaf{Driver: &memory.Driver{Now: c.Now}, end: cancel}, 5*time.Second
+	})
+	s.Core.Follow(ctx)
+	if !strings.Contains(out.String(), `"by":"5s"`) {
+		t.Errorf("the log does not say by how much: %s", out.String())
+	}
+}
+
+// deaf is a store that cannot listen. At the second attempt the server ends.
+type deaf struct {
+	*memory.Driver
+	end   func()
+	asked bool
+}
+
+func (*deaf) Announce(context.Context, string) error { return nil }
+
+func (d *deaf) Listen(context.Context, func(string)) error {
+	if d.asked {
+		d.end()
+	}
+	d.asked = true
+	return errors.New("connection refused")
 }

@@ -206,12 +206,14 @@ func TestBodyDeadlineRunsOnlyWhileTheServerReads(t *testing.T) {
 		waits time.Duration // of each answer of the store
 		size  int64         // of each half of the body
 		pause time.Duration // between them
+		said  bool          // by the sender, how large the body is
 		want  int
 	}{
-		"the store takes longer than a body may": {40 * time.Second, 100, 35 * time.Second, http.StatusOK},
-		"the sender takes longer":                {0, 100, 31 * time.Second, http.StatusRequestTimeout},
-		"a large body goes on for longer":        {0, 1 << 20, 2 * time.Minute, http.StatusOK},
-		"a large one after a slow store":         {40 * time.Second, 1 << 20, 2 * time.Minute, http.StatusOK},
+		"the store takes longer than a body may": {40 * time.Second, 100, 35 * time.Second, false, http.StatusOK},
+		"the sender takes longer":                {0, 100, 31 * time.Second, false, http.StatusRequestTimeout},
+		"a large body goes on for longer":        {0, 1 << 20, 2 * time.Minute, true, http.StatusOK},
+		"a large one of unknown size":            {0, 2 << 20, 2 * time.Minute, false, http.StatusOK},
+		"a large one after a slow store":         {40 * time.Second, 1 << 20, 2 * time.Minute, true, http.StatusOK},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -239,7 +241,7 @@ func TestBodyDeadlineRunsOnlyWhileTheServerReads(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.Header.Set("Authorization", "Bearer "+b.Token)
-				if r.ContentLength = -1; c.size > 1<<10 {
+				if r.ContentLength = -1; c.said {
 					r.ContentLength = 2 * c.size
 				}
 				res, err := b.client.Do(r)
