@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/oauth2"
 	"github.com/sallyport/sallyport/sdk/sdktest"
 )
@@ -83,6 +84,24 @@ func TestMatrixNamesTheLimits(t *testing.T) {
 		pkce, _, _ := strings.Cut(row, " |")
 		if want := map[bool]string{true: "S256", false: "none"}[p.config.PKCE]; pkce != want {
 			t.Errorf("%s: the matrix says PKCE %q, the preset %q", p.name, pkce, want)
+		}
+	}
+}
+
+// TestSettingsNameEveryClientAuth: the host refuses a setting that the schema does
+// not list.
+func TestSettingsNameEveryClientAuth(t *testing.T) {
+	var schema struct {
+		Properties map[string]struct{ Enum []string }
+	}
+	if err := json.Unmarshal(provider().Manifest().Settings, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for _, setting := range []string{"client_auth", "revoke_client_auth"} {
+		for _, method := range []string{sdk.ClientSecretPost, sdk.ClientSecretBasic, sdk.ClientPublic, sdk.PrivateKeyJWT, sdk.ClientSecretJWT} {
+			if !slices.Contains(schema.Properties[setting].Enum, method) {
+				t.Errorf("%s cannot be %s", setting, method)
+			}
 		}
 	}
 }

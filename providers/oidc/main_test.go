@@ -1,14 +1,38 @@
 package main
 
 import (
+	"encoding/json"
+	"slices"
 	"testing"
 
+	"github.com/sallyport/sallyport/sdk"
 	"github.com/sallyport/sallyport/sdk/sdktest"
 )
 
 func TestTranscripts(t *testing.T) { sdktest.Run(t, provider(), "testdata/*.txtar") }
 
 func FuzzAnswers(f *testing.F) { sdktest.Fuzz(f, provider()) }
+
+// TestSettingsNameEveryClientAuth: the host refuses a setting that the schema does
+// not list.
+func TestSettingsNameEveryClientAuth(t *testing.T) {
+	var schema struct {
+		Properties map[string]struct{ Enum []string }
+	}
+	if err := json.Unmarshal(provider().Manifest().Settings, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{sdk.ClientSecretPost, sdk.ClientSecretBasic, sdk.ClientPublic, sdk.PrivateKeyJWT, sdk.ClientSecretJWT} {
+		if !slices.Contains(schema.Properties["client_auth"].Enum, method) {
+			t.Errorf("client_auth cannot be %s", method)
+		}
+	}
+	for _, setting := range []string{"revoke_url", "token_params", "refresh_params", "error_kinds", "refresh_scope", "discovery_url"} {
+		if _, ok := schema.Properties[setting]; !ok {
+			t.Errorf("there is no setting %s", setting)
+		}
+	}
+}
 
 func TestIssuerIsTheOneSet(t *testing.T) {
 	const base, number = "https://login.microsoftonline.com/", "9188040d-6c67-4c5b-b112-36a304b66dad"
