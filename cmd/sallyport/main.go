@@ -100,11 +100,11 @@ func run(ctx context.Context, args []string, sys system) int {
 	}
 	root.Version = version()
 	root.SetVersionTemplate(versionLine())
-	root.SetArgs(args)
 	root.SetOut(sys.out)
 	root.SetErr(sys.err)
 	root.AddCommand(serveCommand(sys), checkCommand(sys), demoCommand(sys), keyCommand(), clientCommand(sys), grantCommand(sys), tenantCommand(sys), storeCommand(sys), pluginCommand(sys), versionCommand(), compileCommand())
 	suggest(root)
+	root.SetArgs(idsLast(root, args))
 
 	err := root.ExecuteContext(ctx)
 	switch {
