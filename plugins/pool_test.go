@@ -308,6 +308,11 @@ func TestFaultsAtSeveralTenantsAndSuccessAtNoneCloseThePlugin(t *testing.T) {
 }
 
 func TestCircuitIsPerUpstream(t *testing.T) {
+	one := &provider{binding: Binding{Tenant: "octo"}, named: upstreamName{answered: "one"}}
+	two := &provider{binding: Binding{Tenant: "octo"}, named: upstreamName{answered: "two"}}
+	if one.circuitKey() == two.circuitKey() {
+		t.Error("two upstreams of a tenant have one circuit")
+	}
 	var c circuits
 	now := time.Unix(0, 0)
 	for range circuitFaults {

@@ -157,6 +157,17 @@ func TestStrangersWithoutProxyGoDirectly(t *testing.T) {
 	}
 }
 
+// A stranger's URL is asked at no private host, although the operator lists it.
+func TestStrangersKnowNoPrivateHosts(t *testing.T) {
+	t.Parallel()
+	w, _ := newWorld(t, func(http.ResponseWriter, *http.Request) {}, "10.0.0.1")
+	strangers := w.client(t, Config{PrivateHosts: []string{"example.com"}}).ForStrangers()
+	defer strangers.Close()
+	if _, err := get(t, strangers, "https://example.com/", Policy{Hosts: []string{"example.com"}}); !errors.Is(err, ErrAddressNotAllowed) || len(w.dialed) > 0 {
+		t.Errorf("%v, dialled %v", err, w.dialed)
+	}
+}
+
 func TestPrivateHostWithoutPort(t *testing.T) {
 	t.Parallel()
 	w, _ := newWorld(t, func(http.ResponseWriter, *http.Request) {}, "10.0.0.1")
