@@ -157,6 +157,19 @@ func TestStrangersWithoutProxyGoDirectly(t *testing.T) {
 	}
 }
 
+// A host that ends in a number and is not an address is refused to every client:
+// a proxy could read it as an address.
+func TestOddAddressesAreRefused(t *testing.T) {
+	t.Parallel()
+	c := New(Config{})
+	defer c.Close()
+	for _, host := range []string{"127.1", "0x7f.1", "2130706433", "0177.0.0.1"} {
+		if err := c.CheckURL(&url.URL{Scheme: "https", Host: host, Path: "/"}, []string{host}); !errors.Is(err, ErrURL) {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
 // A stranger's URL is asked at no private host, although the operator lists it.
 func TestStrangersKnowNoPrivateHosts(t *testing.T) {
 	t.Parallel()
