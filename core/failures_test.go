@@ -117,7 +117,7 @@ func fillable(t *testing.T, required bool) (*coretest.Server, *fullDisk) {
 // readyz waits until the operator's page says text.
 func readyz(t *testing.T, s *coretest.Server, text string) (status int) {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(5 * time.Millisecond) {
 		rec := httptest.NewRecorder()
 		s.Core.Operator().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 		if strings.Contains(rec.Body.String(), text) {

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long anything in a story may take before it has failed.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // TestScript runs the stories in testdata/script against the program itself.
 // Beside testscript's own commands they have
@@ -84,7 +84,7 @@ func TestScript(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(5 * time.Minute), // for a program that should have exited and serves
+		Deadline:            time.Now().Add(20 * time.Minute), // for a program that should have exited and serves
 		Condition: func(name string) (bool, error) {
 			if name != "race" {
 				return false, fmt.Errorf("unknown condition %q", name)

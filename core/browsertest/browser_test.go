@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds every step. Nothing waits for it unless it fails.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // startChromium returns the context of a browser that ends with the test. It
 // reaches loopback and nothing else.

@@ -328,7 +328,7 @@ func TestWhetherAnythingWasSent(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := New(Config{PrivateHosts: []string{u.Host}})
-		_, err = get(t, client, c.url, Policy{Hosts: []string{u.Host}, Timeout: 2 * time.Second})
+		_, err = get(t, client, c.url, Policy{Hosts: []string{u.Host}, Timeout: 5 * time.Second})
 		if !errors.Is(err, ErrTransport) || errors.Is(err, ErrUnsent) != c.unsent {
 			t.Errorf("%s: %v; want unsent %v", name, err, c.unsent)
 		}

@@ -81,7 +81,7 @@ func BenchmarkStreams(b *testing.B) {
 				for _, res := range open {
 					_ = res.Body.Close()
 				}
-				for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > goroutines+streams/10 && time.Now().Before(deadline); {
+				for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > goroutines+streams/10 && time.Now().Before(deadline); {
 					time.Sleep(10 * time.Millisecond)
 				}
 			}

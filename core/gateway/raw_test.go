@@ -61,7 +61,7 @@ func raw(t *testing.T, s *coretest.Server, request string) (statuses []int) {
 	defer func() { _ = conn.Close() }()
 	end := "GET /end HTTP/1.1\r\nHost: " + conn.RemoteAddr().String() + "\r\nConnection: close\r\n\r\n"
 	_, _ = io.WriteString(conn, request+end) // it may be refused before it is sent
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 	for reader := bufio.NewReader(conn); ; {
 		res, err := http.ReadResponse(reader, nil)
 		if err != nil {

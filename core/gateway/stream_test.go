@@ -162,7 +162,7 @@ func TestEarlyAnswerReachesAClientThatIsStillSending(t *testing.T) {
 		}
 		_, _ = fmt.Fprintf(conn, "POST /music/mcp HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Length: 100000000\r\n\r\n", strings.TrimPrefix(s.URL, "http://"), token)
 		_, _ = conn.Write(make([]byte, 2<<20))
-		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 		reader := bufio.NewReader(conn)
 		res, err := http.ReadResponse(reader, nil)
 		if err != nil {
@@ -292,7 +292,7 @@ func TestStreamsOverHTTP2(t *testing.T) {
 	leave()
 	select {
 	case <-left:
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("the backend still works for a stream that was reset")
 	}
 	if n := dialled.Load(); n != 1 {

@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds a story, and each wait in it.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // TestEndToEnd tells all stories, at the same time: each has a Sallyport of its own,
 // and the binary, the plugins and the upstream are the same for all.

@@ -142,7 +142,7 @@ func useAll(ctx context.Context, d *Driver) error {
 	if err := d.Export(ctx, func(store.Record) error { return nil }); err != nil {
 		return err
 	}
-	ctx, stop := context.WithTimeout(ctx, 20*time.Second)
+	ctx, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
 	var announced error
 	heard := false

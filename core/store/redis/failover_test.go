@@ -122,7 +122,7 @@ func TestWhatAsynchronousReplicationLoses(t *testing.T) {
 			defer onPrimary.Close()
 			onReplica := redis.NewClient(&redis.Options{Addr: replica.Addr, Protocol: 2})
 			defer onReplica.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 
 			d := mustOpen(t, "redis://"+primary.Addr)

@@ -136,7 +136,7 @@ func oneNodeCluster(t *testing.T, backend, announced string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	slots := []any{"cluster", "addslots"}
 	for slot := range 16384 {

@@ -53,7 +53,7 @@ const (
 	// short is a ttl that Run can wait for where the clock cannot be moved.
 	short = 50 * time.Millisecond
 	// patience bounds every wait for something that should happen soon.
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 // pass lets d pass for values that expire, until gone reports true.

@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds each wait of a story.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // sallyport is a process of the binary under test, with files of its own.
 type sallyport struct {
