@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 	"time"
@@ -25,9 +26,10 @@ func (r *Response) Header(name string) string {
 	return Form(r.Headers).Get(strings.ToLower(name))
 }
 
-// JSON reads the body as JSON. If it is none, the error is Unavailable.
+// JSON reads the body as JSON. If it is none, the error is Unavailable. A byte
+// order mark in front, which some servers write, is passed over (RFC 8259 §8.1).
 func (r *Response) JSON() (tree.Value, error) {
-	v, err := tree.Parse(r.Body)
+	v, err := tree.Parse(bytes.TrimPrefix(r.Body, []byte("\xef\xbb\xbf")))
 	if err != nil {
 		return tree.Value{}, r.Unreadable(err.Error())
 	}

@@ -113,7 +113,7 @@ func endsToken(err error) bool {
 func (cfg *Config) read(resp *sdk.Response) (tree.Value, error) {
 	kind, _, _ := strings.Cut(resp.Header("content-type"), ";")
 	kind = strings.ToLower(strings.TrimSpace(kind))
-	form := kind == "application/x-www-form-urlencoded" || kind == "text/plain" && !bytes.HasPrefix(resp.Body, []byte("{"))
+	form := kind == "application/x-www-form-urlencoded" || kind == "text/plain" && !opensObject(resp.Body)
 	if cfg.Token.Format != "" {
 		form = cfg.Token.Format == FormatForm
 	}
@@ -129,6 +129,12 @@ func (cfg *Config) read(resp *sdk.Response) (tree.Value, error) {
 		return tree.Value{}, err
 	}
 	return object(pairs), nil
+}
+
+// opensObject reports whether the first character of a text is that of a JSON
+// object, after white space or a byte order mark.
+func opensObject(text []byte) bool {
+	return bytes.HasPrefix(bytes.TrimLeft(text, "\ufeff \t\r\n"), []byte("{"))
 }
 
 // object turns pairs into an object of strings; of several with one name the
@@ -149,7 +155,7 @@ func (cfg *Config) failed(answer tree.Value) error {
 	switch {
 	case cfg.Failure.Success != "" && success:
 		return nil // whatever is at Failure.Code, which may be the same place
-	case code.Text() != "" && code.Text() != "false":
+	case code.Text() != "" && code.Text() != "false" && code.Text() != "0": // some write that there is none
 		return cfg.failure(code.Text(), description)
 	case code.Kind() == tree.KindObject || cfg.Failure.Success != "":
 		return cfg.failure("an error without a code", description)
