@@ -122,7 +122,7 @@ impl Error {
             | "redirect_uri_mismatch"
             | "invalid_request" => Kind::Misconfigured, // never taken for a bug of ours
             "server_error" | "temporarily_unavailable" => Kind::Unavailable,
-            _ if status / 100 == 4 && ![408, 425, 429].contains(&status) => Kind::Misconfigured,
+            _ if crate::response::lasting(status) => Kind::Misconfigured,
             _ => Kind::Unavailable,
         };
         let mut detail = String::from("upstream says ") + code;

@@ -24,20 +24,29 @@ impl Response {
             .map_or("", |pair| &pair.1)
     }
 
-    /// Reads the body as a JSON object. If it is none, the error is
-    /// `Unavailable`.
+    /// Reads the body as a JSON object. If it is none, the error is that of
+    /// `unreadable`. A byte order mark in front, which some servers write, is
+    /// passed over (RFC 8259 §8.1).
     pub fn json(&self) -> Result<Value, Error> {
-        match serde_json::from_slice(&self.body) {
+        let body = self.body.strip_prefix(b"\xef\xbb\xbf");
+        match serde_json::from_slice(body.unwrap_or(&self.body)) {
             Ok(value @ Value::Object(_)) => Ok(value),
             _ => Err(self.unreadable("no JSON object")),
         }
     }
 
     /// The error for an answer that makes no sense. It tells what kind of
-    /// answer it was, and nothing of what was in it.
+    /// answer it was, and nothing of what was in it. It is `Misconfigured` if
+    /// the status is a 4xx with which asking again does not help (RFC 9110
+    /// §15.5), such as 404 at a wrong URL, and `Unavailable` otherwise.
     pub fn unreadable(&self, why: &str) -> Error {
+        let kind = if lasting(self.status) {
+            Kind::Misconfigured
+        } else {
+            Kind::Unavailable
+        };
         Error::new(
-            Kind::Unavailable,
+            kind,
             ["unreadable answer: ", why, "; ", &self.summary()].concat(),
         )
     }
@@ -91,6 +100,11 @@ impl Response {
             self.body.len()
         )
     }
+}
+
+/// Reports whether a status says that asking the same again does not help.
+pub(crate) fn lasting(status: u16) -> bool {
+    status / 100 == 4 && ![408, 409, 423, 425, 429].contains(&status)
 }
 
 #[cfg(test)]
@@ -180,5 +194,29 @@ mod tests {
             e.detail,
             "unreadable answer: no JSON object; status 200, text/html, 12 bytes"
         );
+    }
+
+    #[test]
+    fn unreadable_tells_what_lasts_from_what_passes() {
+        for (status, want) in [
+            (404, Kind::Misconfigured),
+            (429, Kind::Unavailable),
+            (302, Kind::Unavailable),
+            (502, Kind::Unavailable),
+        ] {
+            assert_eq!(
+                response(status, &[]).unreadable("").kind,
+                want,
+                "{}",
+                status
+            );
+        }
+    }
+
+    #[test]
+    fn byte_order_mark_is_passed_over() {
+        let mut marked = response(200, &[]);
+        marked.body = b"\xef\xbb\xbf{\"a\":1}".to_vec();
+        assert_eq!(marked.json().unwrap()["a"], 1);
     }
 }
