@@ -98,7 +98,10 @@ func (c Config) open(ctx context.Context, code []byte) (*engine, error) {
 	switch {
 	case c.CacheDir != "":
 		dir = filepath.Join(c.CacheDir, codeName(code))
-		defer func() { _ = os.Chtimes(dir, c.Now(), c.Now()) }() // it is in use: see pruneCache
+		// It is in use, from before it is read: another process may prune.
+		touch := func() { _ = os.Chtimes(dir, c.Now(), c.Now()) }
+		touch()
+		defer touch()
 	case c.Compile != nil:
 		var err error
 		if dir, err = os.MkdirTemp("", "sallyport-*"); err != nil {

@@ -90,7 +90,7 @@ func TestPrivateKeyJWT(t *testing.T) {
 					Iat, Exp           int64
 				}
 				if err := json.Unmarshal(text, &claims); err != nil || claims.Iss != "client one" || claims.Sub != "client one" ||
-					claims.Aud != r.upstream.URL+"/token" || claims.Iat != 1_800_000_000 || claims.Exp != 1_800_000_060 {
+					claims.Aud != r.upstream.URL+"/token" || claims.Iat != startTime().Unix() || claims.Exp != startTime().Unix()+60 {
 					t.Errorf("claims %s, %v", text, err)
 				}
 				seen = append(seen, claims.Jti)

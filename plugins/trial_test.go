@@ -1,9 +1,11 @@
 package plugins
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/sallyport/sallyport/core/fetch"
 	"github.com/sallyport/sallyport/core/seal"
 	"github.com/sallyport/sallyport/sdk/abi"
 )
@@ -68,5 +70,30 @@ func TestSystemFor(t *testing.T) {
 		if (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", doc, err, want)
 		}
+	}
+}
+
+// TestConverseChecksWhatServingChecks: a person who tries a plugin out sees what
+// a server would refuse of it.
+func TestConverseChecksWhatServingChecks(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	try := func(mode, op, input string) error {
+		_, err := r.module.Converse(t.Context(), r.binding(mode), op, []byte(input), func(Turn) {})
+		return err
+	}
+	const login = `{"state":"st","code_challenge":"ch","scopes":[],"redirect_uri":"https://octo.example/callback"}`
+	if err := try("", abi.OpAuthorize, login); err != nil {
+		t.Errorf("a login: %v", err)
+	}
+	if err := try("no-state", abi.OpAuthorize, login); err == nil || !strings.Contains(err.Error(), "given state") {
+		t.Errorf("an authorize URL without a state: %v", err)
+	}
+	if err := try("phish", abi.OpAuthorize, login); !errors.Is(err, fetch.ErrHostNotAllowed) {
+		t.Errorf("an authorize URL elsewhere: %v", err)
+	}
+	r.module.manifest.Capabilities.Revoke = false
+	if err := try("", abi.OpRevoke, `{"credential":{"access_token":"at"}}`); err == nil || !strings.Contains(err.Error(), "never calls revoke") {
+		t.Errorf("an operation that the manifest leaves out: %v", err)
 	}
 }

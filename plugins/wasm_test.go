@@ -22,7 +22,9 @@ type handmade struct {
 	table     string // limits of a table
 	globals   string // items, count first
 	start     int    // function that runs at the start; 0: none
+	elements  string // items of the element section, count first
 	data      string // at dataAt
+	dataMode  string // flags of its segment, and the memory's index; 0: without one
 	check     string // result of check; {}
 	allocType string // index of its type
 	noExports bool
@@ -92,9 +94,12 @@ func (h handmade) bytes() []byte {
 	if h.start > 0 {
 		out += sec(8, string(binary.AppendUvarint(nil, uint64(h.start))))
 	}
+	if h.elements != "" {
+		out += sec(9, h.elements)
+	}
 	out += sec(10, vec(bodies...))
 	if h.data != "" {
-		out += sec(11, "\x01\x00"+i32(dataAt)+"\x0b"+str(h.data))
+		out += sec(11, "\x01"+def(h.dataMode, "\x00")+i32(dataAt)+"\x0b"+str(h.data))
 	}
 	return []byte(out)
 }
