@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -60,7 +59,7 @@ type loader struct {
 }
 
 func newLoader() *loader {
-	return &loader{readFile: os.ReadFile, schema: newSchema(), bad: map[string]bool{}, origins: &Origins{given: map[string]bool{}}}
+	return &loader{readFile: ReadFile, schema: newSchema(), bad: map[string]bool{}, origins: &Origins{given: map[string]bool{}}}
 }
 
 // layer is one source of values.

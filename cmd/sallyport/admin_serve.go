@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -29,6 +30,39 @@ func newReplica() string {
 	return host + "-" + strings.ToLower(seal.RandomID(6))
 }
 
+const noSocket = "no admin socket: commands such as grant list cannot ask this server; set server/admin_socket to a path that this user can use, or to off"
+
+// checkAdmin warns of an admin socket that serve could not open. It makes
+// nothing.
+func (d *deployment) checkAdmin(ctx context.Context) {
+	path := d.cfg.SocketPath()
+	if path == "" {
+		return
+	}
+	if _, _, err := admin.Dial(ctx, path); err == nil {
+		return // the running server has opened it, perhaps as another user
+	}
+	err := admin.Check(path)
+	if folder := filepath.Dir(path); err == nil {
+		if _, missing := os.Stat(folder); errors.Is(missing, fs.ErrNotExist) {
+			err = d.canHold(filepath.Dir(folder))
+		}
+	}
+	if err != nil {
+		d.warned = append(d.warned, noSocket+": "+err.Error())
+	}
+}
+
+// canHold reports whether serve can make something in a folder, which may be one
+// that it makes for the store's file.
+func (d *deployment) canHold(folder string) error {
+	err := writable(folder)
+	if file, ok := boltFile(d.cfg.Store); ok && errors.Is(err, fs.ErrNotExist) && filepath.Dir(file) == folder {
+		return nil
+	}
+	return err
+}
+
 // serveAdmin answers the operator's commands at the admin socket until the
 // returned function is called. A socket that cannot be opened is a warning: the
 // server is useful without it.
@@ -39,7 +73,7 @@ func (d *deployment) serveAdmin(ctx context.Context) (stop func()) {
 	}
 	socket, err := admin.Listen(ctx, path)
 	if err != nil {
-		d.log.Warn("no admin socket: commands such as grant list cannot ask this server; set server/admin_socket to a path that this user can use, or to off", "error", err)
+		d.log.Warn(noSocket, "error", err)
 		return func() {}
 	}
 	d.log.Info("admin socket", "path", path, "replica", d.replica)

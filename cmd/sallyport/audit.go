@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/sallyport/sallyport/core/audit"
@@ -57,8 +58,13 @@ func (d *deployment) auditFile() bool {
 	return d.cfg.Audit != "off" && d.cfg.Audit != "stdout" && d.cfg.Audit != "stderr"
 }
 
+// openAuditFile opens a file, or a named pipe that a process reads. Without
+// O_NONBLOCK the open of a pipe itself waits for a reader.
 func openAuditFile(name string) (*os.File, error) {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND|syscall.O_NONBLOCK, 0o600)
+	if errors.Is(err, syscall.ENXIO) { // open(2)
+		return nil, fmt.Errorf("audit: %s is a pipe or a socket and no process reads it; start the reader first, or name a file", name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}

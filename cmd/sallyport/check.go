@@ -49,6 +49,7 @@ func checkCommand(sys system) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		d.checkAdmin(cmd.Context())
 		for _, warning := range d.warned {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 		}

@@ -381,7 +381,7 @@ func look(c config.Look) (tenant.Look, error) {
 	if c.Logo == "" {
 		return l, nil
 	}
-	image, err := os.ReadFile(c.Logo)
+	image, err := config.ReadFile(c.Logo)
 	if err != nil {
 		return l, err
 	}

@@ -59,15 +59,37 @@ func Listen(ctx context.Context, path string) (*Socket, error) {
 	})}, nil
 }
 
-// replace listens at address, which is another name of path.
-func replace(ctx context.Context, path, address string) (*net.UnixListener, error) {
+// Check reports what would keep Listen from opening a socket at path, as far as
+// can be seen without making anything. A server that answers there is no fault.
+func Check(path string) error {
+	if err := checkFolder(filepath.Dir(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, err := socketAt(path)
+	return err
+}
+
+// socketAt reports whether there is a socket at path. Anything else there is an
+// error.
+func socketAt(path string) (bool, error) {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
 	case err != nil:
-		return nil, err
+		return false, err
 	case info.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("%s is not a socket; remove it, or choose another path", path)
-	default:
+		return false, fmt.Errorf("%s is not a socket; remove it, or choose another path", path)
+	}
+	return true, nil
+}
+
+// replace listens at address, which is another name of path.
+func replace(ctx context.Context, path, address string) (*net.UnixListener, error) {
+	there, err := socketAt(path)
+	if err != nil {
+		return nil, err
+	}
+	if there {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if c, err := (&net.Dialer{}).DialContext(ctx, "unix", address); err == nil {

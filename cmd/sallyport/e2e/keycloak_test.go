@@ -99,7 +99,7 @@ func (k *realm) logInAndBeLoggedOut(ctx context.Context, t *testing.T, g *gatewa
 	}
 	logins := len(g.audited(audit.CodeIssued, name))
 	k.endSessions(ctx, t, "ada")
-	// Access tokens live shorter than Sallyport hands out: each call renews.
+	outlive(ctx)
 	if _, err := client.Whoami(ctx); err != nil {
 		t.Errorf("after the session ended: %v", err)
 	}
@@ -108,8 +108,7 @@ func (k *realm) logInAndBeLoggedOut(ctx context.Context, t *testing.T, g *gatewa
 	}
 }
 
-// sdkTenant is the tenant of clients on the official SDKs. Its access tokens live
-// for strictLife.
+// sdkTenant is the tenant of clients on the official SDKs.
 const sdkTenant = "sdk"
 
 // endUnderSDKClients ends sessions while clients on the official SDKs are at work:
@@ -232,11 +231,9 @@ func realmFile(name string, s site, clients []string) map[string]any {
 		one := object{
 			"clientId": c, "secret": keycloakSecret, "redirectUris": []string{s.callback(c)}, "standardFlowEnabled": true, "publicClient": false,
 			"protocolMappers": mappers[c], "defaultClientScopes": []string{"basic"}, "optionalClientScopes": []string{"offline_access", "email", "profile"},
-			"attributes": object{"access.token.lifespan": "20", "client.use.lightweight.access.token.enabled": "false"},
+			"attributes": object{"access.token.lifespan": fmt.Sprint(int(strictLife / time.Second)), "client.use.lightweight.access.token.enabled": "false"},
 		}
 		switch c {
-		case sdkTenant:
-			one["attributes"].(object)["access.token.lifespan"] = fmt.Sprint(int(strictLife / time.Second))
 		case "thin":
 			one["attributes"].(object)["user.info.response.signature.alg"] = "RS256" // OpenID Connect Core §5.3.2
 		case "mac":
