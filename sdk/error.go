@@ -110,18 +110,22 @@ func OAuthAnswer(status int, code, description string) *Error {
 // client's credentials: RFC 6749 §4.1.2.1 temporarily_unavailable, which token
 // endpoints send with a 400 as well, and what only the operator can mend.
 func certainCode(code string) bool {
-	switch code {
+	switch strings.ToLower(code) {
 	case "temporarily_unavailable", "unsupported_grant_type", "unsupported_response_type", "redirect_uri_mismatch":
 		return true
 	}
 	return false
 }
 
+// oauthKind translates a code, which some servers write in capitals. Besides
+// those of the specifications it knows what servers call a refresh token that has
+// ended or was revoked: taken for an outage, it would leave the user without a
+// way to log in again.
 func oauthKind(code string) string {
-	switch code {
+	switch strings.ToLower(code) {
 	case "access_denied":
 		return abi.KindAccessDenied
-	case "invalid_grant":
+	case "invalid_grant", "expired_token", "token_expired", "token_revoked", "invalid_refresh_token", "bad_refresh_token", "expired_refresh_token", "refresh_token_expired":
 		return abi.KindInvalidGrant
 	case "invalid_scope":
 		return abi.KindInvalidScope

@@ -8,7 +8,7 @@ import (
 )
 
 // An unknown code in a 4xx is not an outage; a known one means the same
-// everywhere.
+// everywhere, in capitals too.
 func TestUnknownOAuthErrorsCountByStatus(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -27,6 +27,10 @@ func TestUnknownOAuthErrorsCountByStatus(t *testing.T) {
 		{400, "temporarily_unavailable", abi.KindUnavailable},
 		{400, "invalid_grant", abi.KindInvalidGrant},
 		{500, "invalid_grant", abi.KindInvalidGrant},
+		{400, "INVALID_GRANT", abi.KindInvalidGrant},
+		{400, "expired_token", abi.KindInvalidGrant},
+		{401, "BAD_REFRESH_TOKEN", abi.KindInvalidGrant},
+		{400, "Invalid_Client", abi.KindMisconfigured},
 	} {
 		if e, want := sdk.OAuthAnswer(c.status, c.code, ""), c.code == "temporarily_unavailable"; e.Certain != want {
 			t.Errorf("%d %s: certain %t", c.status, c.code, e.Certain)

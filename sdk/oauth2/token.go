@@ -221,7 +221,26 @@ func (cfg *Config) Credential(c *sdk.Conversation, answer tree.Value) (*sdk.Cred
 	if cred.AccessToken == "" {
 		return nil, sdk.Unavailable("The upstream sent no token.", cfg.noToken(answer))
 	}
+	if what := cfg.unusable(cred); what != "" {
+		return nil, sdk.Unavailable("The upstream sent a token that cannot be used.", what)
+	}
 	return cred, nil
+}
+
+// unusable reports what keeps the tokens of an answer from being used, which is
+// the upstream's mistake and not the module's: characters that no header takes
+// (RFC 6750 §2.1), or more bytes than a host keeps (sdk/ABI.md).
+func (cfg *Config) unusable(cred *sdk.Credential) string {
+	const most = 32 << 10
+	switch {
+	case strings.ContainsFunc(cred.AccessToken, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "the access token at " + cfg.Token.AccessToken + " has characters that cannot be sent in a header, such as a space or a line's end"
+	case len(cred.AccessToken) > most:
+		return "the access token at " + cfg.Token.AccessToken + " has " + strconv.Itoa(len(cred.AccessToken)) + " bytes, and 32768 may be"
+	case len(cred.RefreshToken) > most:
+		return "the refresh token at " + cfg.Token.RefreshToken + " has " + strconv.Itoa(len(cred.RefreshToken)) + " bytes, and 32768 may be"
+	}
+	return ""
 }
 
 // noToken describes an answer without an access token: its status, its media

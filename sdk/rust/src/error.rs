@@ -106,9 +106,19 @@ impl Error {
     /// becomes `Misconfigured`: the upstream answers, and asking again does not
     /// help (RFC 9110 §15.5).
     pub fn oauth_answer(status: u16, code: &str, description: &str) -> Error {
-        let kind = match code {
+        // Some servers write the codes in capitals, and several have words of
+        // their own for a refresh token that has ended or was revoked.
+        let known = code.to_ascii_lowercase();
+        let kind = match known.as_str() {
             "access_denied" => Kind::AccessDenied,
-            "invalid_grant" => Kind::InvalidGrant,
+            "invalid_grant"
+            | "expired_token"
+            | "token_expired"
+            | "token_revoked"
+            | "invalid_refresh_token"
+            | "bad_refresh_token"
+            | "expired_refresh_token"
+            | "refresh_token_expired" => Kind::InvalidGrant,
             "invalid_scope" => Kind::InvalidScope,
             "interaction_required"
             | "login_required"
@@ -136,7 +146,7 @@ impl Error {
             "unsupported_response_type",
             "redirect_uri_mismatch",
         ]
-        .contains(&code);
+        .contains(&known.as_str());
         e
     }
 }
@@ -167,12 +177,20 @@ mod tests {
             ("invalid_client", Kind::Misconfigured),
             ("server_error", Kind::Unavailable),
             ("made_up", Kind::Unavailable),
+            ("INVALID_GRANT", Kind::InvalidGrant),
+            ("expired_token", Kind::InvalidGrant),
             ("invalid_request", Kind::Misconfigured),
         ] {
             assert_eq!(Error::oauth(code, "").kind, kind, "{}", code);
         }
-        assert_eq!(Error::oauth_answer(400, "made_up", "").kind, Kind::Misconfigured);
-        assert_eq!(Error::oauth_answer(200, "made_up", "").kind, Kind::Unavailable);
+        assert_eq!(
+            Error::oauth_answer(400, "made_up", "").kind,
+            Kind::Misconfigured
+        );
+        assert_eq!(
+            Error::oauth_answer(200, "made_up", "").kind,
+            Kind::Unavailable
+        );
         assert!(Error::oauth_answer(400, "temporarily_unavailable", "").certain);
         assert!(!Error::oauth_answer(400, "server_error", "").certain);
         let e = Error::oauth("invalid_grant", "spent\r\nyesterday");
