@@ -84,7 +84,9 @@ func TestTLSCluster(t *testing.T) {
 func TestCertificateFilesThatAreNone(t *testing.T) {
 	certFile, keyFile := newCertificate(t)
 	for query, want := range map[string]string{
-		"ca=/no/such/file":                            "ca: open /no/such/file",
+		"ca=/no/such/file": "ca: stat /no/such/file",
+		"ca=/dev/zero":     "ca: /dev/zero is not a regular file",
+		"cert=" + certFile + "&key=" + filepath.Dir(keyFile): "is not a regular file",
 		"ca=" + keyFile:                               "has no certificate in PEM",
 		"cert=" + keyFile + "&key=" + keyFile:         "cert and key: ",
 		"cert=" + certFile + "&key=/no/such/key/file": "/no/such/key/file",

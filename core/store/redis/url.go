@@ -104,7 +104,7 @@ func Validate(url string) error {
 // readCertificates reads the files that the URL names.
 func (a address) readCertificates() error {
 	if a.ca != "" {
-		pem, err := os.ReadFile(a.ca)
+		pem, err := readPEM(a.ca)
 		if err != nil {
 			return fmt.Errorf("ca: %w", err)
 		}
@@ -115,13 +115,43 @@ func (a address) readCertificates() error {
 		a.options.TLSConfig.RootCAs = roots
 	}
 	if a.cert != "" {
-		pair, err := tls.LoadX509KeyPair(a.cert, a.key)
+		pair, err := keyPair(a.cert, a.key)
 		if err != nil {
 			return fmt.Errorf("cert and key: %w", err)
 		}
 		a.options.TLSConfig.Certificates = []tls.Certificate{pair}
 	}
 	return nil
+}
+
+func keyPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := readPEM(certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readPEM(keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
+// maxPEM bounds a file of certificates: those that systems trust are a tenth of it.
+const maxPEM = 4 << 20
+
+// readPEM reads a regular file, or one that a link names. A FIFO would keep the
+// start waiting, a device could be without an end.
+func readPEM(name string) ([]byte, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file; name one", name)
+	case info.Size() > maxPEM:
+		return nil, fmt.Errorf("%s is longer than %d MiB", name, maxPEM>>20)
+	}
+	return os.ReadFile(name)
 }
 
 // newOptions returns what is the same for all servers of a kind.
