@@ -98,6 +98,9 @@ func later(err error, resp *sdk.Response) error {
 // moved is the error for an endpoint that redirects: RFC 6749 §3.2 knows no such
 // answer, and what is sent there is for that URL only.
 func moved(what string, resp *sdk.Response) error {
+	if resp.Status == 304 { // RFC 9110 §15.4.5: no redirect, and an answer to conditional requests only
+		return sdk.Fail(abi.KindMisconfigured, what+": status 304 (Not Modified), although the request has no condition; check the URL and any cache or proxy in front of it")
+	}
 	return sdk.Fail(abi.KindMisconfigured, what+": status "+strconv.Itoa(resp.Status)+
 		", a redirect, which is not followed; if the endpoint has moved set its new address; "+sdk.UpstreamText(resp.Header("location"), ""))
 }
@@ -201,7 +204,7 @@ func (cfg *Config) Credential(c *sdk.Conversation, answer tree.Value) (*sdk.Cred
 	cred := &sdk.Credential{
 		AccessToken:  answer.Pointer(t.AccessToken).Str(),
 		TokenType:    answer.Pointer(t.TokenType).Str(),
-		RefreshToken: answer.Pointer(t.RefreshToken).Str(),
+		RefreshToken: refreshToken(answer.Pointer(t.RefreshToken)),
 		ExpiresAt:    expiry(c.Now(), answer.Pointer(t.ExpiresIn), t.Lifetime),
 		Scopes:       cfg.scopes(answer.Pointer(t.Scope)),
 	}
@@ -225,6 +228,15 @@ func (cfg *Config) Credential(c *sdk.Conversation, answer tree.Value) (*sdk.Cred
 		return nil, sdk.Unavailable("The upstream sent a token that cannot be used.", what)
 	}
 	return cred, nil
+}
+
+// refreshToken reads a refresh token. RFC 6749 §5.1 wants text; an upstream that
+// sends a number expects its digits again. 0 and false say that there is none.
+func refreshToken(v tree.Value) string {
+	if v.Kind() == tree.KindBool || v.Kind() == tree.KindNumber && v.Text() == "0" {
+		return ""
+	}
+	return v.Text()
 }
 
 // unusable reports what keeps the tokens of an answer from being used, which is

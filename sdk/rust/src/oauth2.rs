@@ -45,14 +45,51 @@ pub fn token(
         let e = Error::new(Kind::Unavailable, "no access token in the answer");
         return Err(e.message("The upstream sent no token.").into());
     }
+    let refresh_token = refresh_token(&answer["refresh_token"]);
+    if let Some(what) = unusable(&t("access_token"), &refresh_token) {
+        let e = Error::new(Kind::Unavailable, what);
+        return Err(e
+            .message("The upstream sent a token that cannot be used.")
+            .into());
+    }
     Ok(Credential {
         access_token: t("access_token"),
         token_type: t("token_type"),
-        refresh_token: t("refresh_token"),
+        refresh_token,
         expires_at: after(c.now(), &answer["expires_in"]),
         scopes: t("scope").split_whitespace().map(String::from).collect(),
         ..Credential::default()
     })
+}
+
+/// Reads a refresh token. RFC 6749 §5.1 wants text; an upstream that sends a
+/// number expects its digits again, so one that was rounded is of no use. 0 says
+/// that there is none.
+fn refresh_token(v: &Value) -> String {
+    match v {
+        Value::String(token) => token.clone(),
+        Value::Number(n) if !n.is_f64() && n.as_u64() != Some(0) => n.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// Says what keeps the tokens of an answer from being used, which is the
+/// upstream's mistake and not the module's: characters that no header takes
+/// (RFC 6750 §2.1), or more bytes than a host keeps (sdk/ABI.md).
+fn unusable(access: &str, refresh: &str) -> Option<String> {
+    const MOST: usize = 32 << 10;
+    if !access.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some("the access token has characters that cannot be sent in a header, such as a space or a line's end".to_string());
+    }
+    for (what, token) in [("access", access), ("refresh", refresh)] {
+        if token.len() > MOST {
+            return Some(format!(
+                "the {what} token has {} bytes, and {MOST} may be",
+                token.len()
+            ));
+        }
+    }
+    None
 }
 
 /// Renews a credential, RFC 6749 §6, and keeps of the old one what the answer
@@ -132,6 +169,11 @@ fn accept(c: &Conversation, resp: &Response, what: &str) -> Result<Value, Error>
         (Ok(_), None) => {}
     }
     match resp.status {
+        // RFC 9110 §15.4.5: no redirect, and an answer to conditional requests only.
+        304 => {
+            let detail = what.to_string() + ": status 304 (Not Modified), although the request has no condition; check the URL and any cache or proxy in front of it";
+            Err(Error::new(Kind::Misconfigured, detail))
+        }
         300..=399 => {
             let detail = what.to_string() + ": a redirect, which is not followed; if the endpoint has moved set its new address";
             Err(Error::new(Kind::Misconfigured, detail))
@@ -160,8 +202,38 @@ fn after(now: i64, seconds: &Value) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::after;
+    use super::{after, refresh_token, unusable};
     use crate::Value;
+
+    #[test]
+    fn tokens_of_other_shapes() {
+        for (text, want) in [
+            ("\"r\"", "r"),
+            ("12345678901234567", "12345678901234567"),
+            ("123456789012345678901234567890", ""),
+            ("0", ""),
+            ("false", ""),
+            ("null", ""),
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(refresh_token(&value), want, "{text}");
+        }
+        let long = "x".repeat((32 << 10) + 1);
+        for (access, refresh, want) in [
+            ("a", "r", None),
+            ("a\n", "r", Some("line's end")),
+            (long.as_str(), "r", Some("the access token has 32769 bytes")),
+            (
+                "a",
+                long.as_str(),
+                Some("the refresh token has 32769 bytes"),
+            ),
+        ] {
+            let got = unusable(access, refresh);
+            assert_eq!(got.is_some(), want.is_some(), "{got:?}");
+            assert!(got.unwrap_or_default().contains(want.unwrap_or("")));
+        }
+    }
 
     #[test]
     fn expiry() {
