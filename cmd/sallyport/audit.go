@@ -38,6 +38,9 @@ func (d *deployment) openAudit(sys system) error {
 		if err != nil {
 			return err
 		}
+		if sys.look { // check writes no lines between those of the server
+			return file.Close()
+		}
 		out = file
 	}
 	d.audit = audit.New(audit.Config{Out: out, Required: d.cfg.AuditRequired, Notify: d.auditChanged})

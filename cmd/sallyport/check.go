@@ -23,8 +23,9 @@ func checkCommand(sys system) *cobra.Command {
 		Long: "Check reads the configuration, opens the store, loads the plugins and has them\n" +
 			"check their settings. Everything that is wrong is printed, and nothing is left\n" +
 			"behind. A server may run on the same store: one that has a bolt file open is asked,\n" +
-			"at its admin socket, to check the store itself. Where cimd is on, check also fetches the\n" +
-			"metadata documents of widely used clients, and warns of those that it cannot reach.",
+			"at its admin socket, to check the store itself. Check also begins a login at each\n" +
+			"tenant's upstream, without a browser, and where cimd is on fetches the metadata\n" +
+			"documents of widely used clients. It warns of what fails there.",
 		Example: "  sallyport check -c sallyport.yaml",
 		Args:    cobra.NoArgs,
 	}
@@ -54,6 +55,9 @@ func checkCommand(sys system) *cobra.Command {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 		}
 		for _, warning := range warnDocuments(cmd.Context(), d.fetch.Do, cfg) {
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
+		}
+		for _, warning := range warnLogins(cmd.Context(), d.server.Tenants()) {
 			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "warning:", warning)
 		}
 		tenants, modules := d.server.Tenants().Len(), len(d.host.Modules())
