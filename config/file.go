@@ -63,6 +63,6 @@ func readPipe(f *os.File, deadline time.Time) (text []byte, err error) {
 		if time.Now().After(deadline) {
 			return nil, os.ErrDeadlineExceeded
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-time.After(10 * time.Millisecond)
 	}
 }

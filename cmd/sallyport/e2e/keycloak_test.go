@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -185,13 +186,16 @@ func startKeycloak(ctx context.Context, t *testing.T, s site, clients []string) 
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "bin", "kc.sh"), "start", "--optimized", "--import-realm", "--cache=local", "--http-enabled=true", "--http-host=127.0.0.1", "--http-port="+port,
 		"--hostname="+k.public, "--hostname-backchannel-dynamic=true")
 	cmd.Env = append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME=admin", "KC_BOOTSTRAP_ADMIN_PASSWORD=admin", "JAVA_OPTS_APPEND=-Xmx512m")
+	// kc.sh starts the server as a process of its own: the two are a group.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	out := newOutput(t)
 	cmd.Stdout, cmd.Stderr = out.File, out.File
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		_ = cmd.Cancel()
 		_ = cmd.Wait()
 		if t.Failed() {
 			t.Logf("keycloak said:\n%s", out.tail())
