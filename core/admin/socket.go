@@ -38,7 +38,7 @@ func Listen(ctx context.Context, path string) (*Socket, error) {
 	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("the folder %s cannot be made: %w; make it, or choose another one", folder, err)
 	}
-	if err := checkFolder(folder); err != nil {
+	if err := checkFolder(folder, os.Geteuid()); err != nil {
 		return nil, err
 	}
 	lock, err := acquireLock(path + ".lock")
@@ -59,10 +59,18 @@ func Listen(ctx context.Context, path string) (*Socket, error) {
 	})}, nil
 }
 
+// anyUser is a uid that stands for every user.
+const anyUser = -1
+
 // Check reports what would keep Listen from opening a socket at path, as far as
 // can be seen without making anything. A server that answers there is no fault.
+// To root a folder of any user will do: the server need not run as root.
 func Check(path string) error {
-	if err := checkFolder(filepath.Dir(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	uid := os.Geteuid()
+	if uid == 0 {
+		uid = anyUser
+	}
+	if err := checkFolder(filepath.Dir(path), uid); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	_, err := socketAt(path)

@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-func checkFolder(string) error { return errors.New("this platform has no admin socket") }
+func checkFolder(string, int) error { return errors.New("this platform has no admin socket") }
 
 func acquireLock(string) (*os.File, error) {
 	return nil, errors.New("this platform has no admin socket")

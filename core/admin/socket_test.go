@@ -125,6 +125,38 @@ func TestSocketFolderMustBeClosedToOthers(t *testing.T) {
 	}
 }
 
+func TestCheckSaysWhatListenWould(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	path := filepath.Join(dir, "a.sock")
+	for _, at := range []string{path, filepath.Join(dir, "missing", "a.sock")} {
+		if err := Check(at); err != nil {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("it made %v, %v", entries, err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(path); err == nil || !strings.Contains(err.Error(), "chmod 700 "+dir) {
+		t.Errorf("mode 0755: %v", err)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	if err := errors.Join(os.Chmod(dir, 0o700), os.Chown(dir, 4242, 4242)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(path); err != nil {
+		t.Errorf("root looks at the folder of the server's user: %v", err)
+	}
+	if _, err := Listen(t.Context(), path); err == nil || !strings.Contains(err.Error(), "belongs to uid 4242") {
+		t.Errorf("a folder of another user: %v", err)
+	}
+}
+
 func TestSocketPathMayBeLong(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(folder(t), strings.Repeat("l", 90), strings.Repeat("o", 60)+".sock")

@@ -9,8 +9,9 @@ import (
 	"syscall"
 )
 
-// checkFolder refuses a folder in which another user could act.
-func checkFolder(folder string) error {
+// checkFolder refuses a folder in which another user than uid could act; anyUser
+// stands for the folder's owner.
+func checkFolder(folder string, uid int) error {
 	info, err := os.Stat(folder)
 	if err != nil {
 		return err
@@ -18,8 +19,8 @@ func checkFolder(folder string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a folder", folder)
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
-		return fmt.Errorf("the folder %s belongs to uid %d; it must belong to this process's user (uid %d)", folder, stat.Uid, os.Geteuid())
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && uid != anyUser && int(stat.Uid) != uid {
+		return fmt.Errorf("the folder %s belongs to uid %d; it must belong to this process's user (uid %d)", folder, stat.Uid, uid)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return fmt.Errorf("the folder %s has mode %04o and is open to other users; run: chmod 700 %s (systemd: RuntimeDirectoryMode=0700)", folder, mode, folder)
