@@ -2,7 +2,8 @@
 // keys. It owns the record replicas/all, in which every running server keeps a
 // probe: a text sealed with the key that the server seals with. A server that
 // cannot open the probe of another one could not open its grants either, and
-// the users of one would be logged out by the other.
+// the users of one would be logged out by the other. A record that is gone while
+// its servers run tells of a store that lost data.
 package replica
 
 import (
@@ -52,7 +53,8 @@ type Watch struct {
 	Log   hclog.Logger
 	Now   func() time.Time // nil: time.Now
 
-	strangers []string // those of the last look
+	strangers []string  // those of the last look
+	wrote     time.Time // when this replica wrote the record last
 }
 
 func (w *Watch) now() time.Time {
@@ -99,13 +101,19 @@ func (w *Watch) look(ctx context.Context) {
 // Strangers writes the probe of this replica and returns the names of the
 // others whose probe it cannot open.
 func (w *Watch) Strangers(ctx context.Context) ([]string, error) {
-	now := w.now()
+	now, gone := w.now(), false
 	r, err := w.change(ctx, func(r *record) {
+		gone = len(r.Replicas) == 0 && !w.wrote.IsZero() && now.Sub(w.wrote) < lifetime
 		maps.DeleteFunc(r.Replicas, func(_ string, p probe) bool { return now.Sub(time.Unix(p.Seen, 0)) > live })
 		r.Replicas[w.Name] = probe{now.Unix(), w.Keys.Seal(purpose(w.Name), []byte(w.Name))}
 	})
 	if err != nil {
 		return nil, err
+	}
+	w.wrote = now
+	if gone {
+		w.Log.Error("what this server wrote to the store minutes ago is gone: the store was emptied or restored, evicts keys, or lost writes in a failover; "+
+			"users whose logins went with it log in again, and the store's own log may say why", "record", Key)
 	}
 	var strangers []string
 	for _, name := range slices.Sorted(maps.Keys(r.Replicas)) {

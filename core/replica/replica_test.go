@@ -54,3 +54,38 @@ func TestReplicasWithOtherKeysAreNoticed(t *testing.T) {
 		t.Errorf("%d errors:\n%s", n, log.String())
 	}
 }
+
+// TestStoreThatLostDataIsNoticed: an emptied store answers as if nothing had
+// happened, and users are logged out without an error anywhere.
+func TestStoreThatLostDataIsNoticed(t *testing.T) {
+	t.Parallel()
+	keys, err := seal.NewKeyring(seal.NewKey())
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+	clock := func() time.Time { return now }
+	driver := &memory.Driver{Now: clock}
+	var log strings.Builder
+	w := &Watch{Name: "a", Store: driver, Keys: keys, Now: clock, Log: hclog.New(&hclog.LoggerOptions{Output: &log})}
+	look := func(pass time.Duration, want int) {
+		t.Helper()
+		now = now.Add(pass)
+		w.look(t.Context())
+		if n := strings.Count(log.String(), "is gone: the store was emptied"); n != want {
+			t.Errorf("%d lines, want %d:\n%s", n, want, log.String())
+		}
+	}
+	look(0, 0)
+	look(every, 0)
+	old, err := driver.Get(t.Context(), Key)
+	if err == nil {
+		err = driver.Swap(t.Context(), Key, old, nil, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	look(every, 1)
+	look(every, 1)
+	look(lifetime+time.Second, 1) // it ended by itself, while the machine slept
+}
