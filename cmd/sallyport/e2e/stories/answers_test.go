@@ -64,8 +64,10 @@ func upstreamAnswers() []upstreamAnswer {
 	all := []upstreamAnswer{
 		{"200 invalid_grant", refusal(200, "invalid_grant"), byLogin, nil},
 		{"500 invalid_grant", refusal(500, "invalid_grant"), byLogin, map[string]string{"slack": byTime}},
-		{"200 bad_refresh_token", refusal(200, "bad_refresh_token"), byTime, map[string]string{"github": byLogin}},
-		{"200 invalid_refresh_token", refusal(200, "invalid_refresh_token"), byTime, map[string]string{"slack": byLogin}},
+		{"200 bad_refresh_token", refusal(200, "bad_refresh_token"), byLogin, nil},
+		{"200 invalid_refresh_token", refusal(200, "invalid_refresh_token"), byLogin, nil},
+		{"400 expired_token", refusal(400, "expired_token"), byLogin, nil},
+		{"400 INVALID_GRANT", refusal(400, "INVALID_GRANT"), byLogin, nil},
 		{"200 invalid_auth", refusal(200, "invalid_auth"), byTime, map[string]string{"slack": byLogin}},
 		{"400 invalid_request", refusal(400, "invalid_request"), byLogin, nil},
 		{"400 unauthorized_client", refusal(400, "unauthorized_client"), byLogin, nil},
