@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func readFile(name string, wait time.Duration) ([]byte, error) {
 	}
 	var text []byte
 	if info.Mode()&fs.ModeNamedPipe != 0 {
-		text, err = readPipe(f, time.Now().Add(wait))
+		text, err = readPipe(f, wait)
 	} else {
 		text, err = io.ReadAll(io.LimitReader(f, maxFile+1))
 	}
@@ -51,18 +52,20 @@ func readFile(name string, wait time.Duration) ([]byte, error) {
 
 // readPipe reads to the end that the writer makes. Before there is a writer a
 // pipe looks as if it had ended.
-func readPipe(f *os.File, deadline time.Time) (text []byte, err error) {
-	if err := f.SetReadDeadline(deadline); err != nil {
-		return nil, err
-	}
+func readPipe(f *os.File, wait time.Duration) (text []byte, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	end := context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
+	defer end()
 	for {
 		text, err = io.ReadAll(io.LimitReader(f, maxFile+1))
 		if err != nil || len(text) > 0 {
 			return text, err
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-ctx.Done():
 			return nil, os.ErrDeadlineExceeded
+		case <-time.After(10 * time.Millisecond):
 		}
-		<-time.After(10 * time.Millisecond)
 	}
 }
