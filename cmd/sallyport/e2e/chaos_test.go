@@ -139,8 +139,10 @@ func (a *arena) begin(ctx context.Context, t *testing.T, w *world, seed uint64) 
 }
 
 // patientWindow is for clients whose answer is lost in an outage of the store:
-// they come again with the same refresh token when it is over.
-const patientWindow = "lifetimes: { reuse_window: 2m }"
+// they come again with the same refresh token when it is over. The clock that is
+// moved runs some ten times as fast as they wait, so that ten seconds of an outage
+// can be more than two minutes of it.
+const patientWindow = "lifetimes: { reuse_window: 10m }"
 
 // startBare starts a backend that answers who is calling, and 401 if it cannot
 // tell.

@@ -86,6 +86,9 @@ func (p Program) StartSentinels(t testing.TB, name, password string, downAfter t
 	if password != "" {
 		settings = append(settings, "--requirepass", password, "--masterauth", password)
 	}
+	// Each of them may have to bring another one up to date as a primary; Redis
+	// waits five seconds for more that ask for it.
+	settings = append(settings, "--repl-diskless-sync-delay", "0")
 	primary := p.Start(t, settings...)
 	host, port, err := net.SplitHostPort(primary.Addr)
 	if err != nil {
@@ -93,7 +96,7 @@ func (p Program) StartSentinels(t testing.TB, name, password string, downAfter t
 	}
 	g := &Group{Servers: []*Redis{primary}}
 	for range 2 {
-		g.Servers = append(g.Servers, p.Start(t, append(settings, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")...))
+		g.Servers = append(g.Servers, p.Start(t, append(settings, "--replicaof", host, port)...))
 	}
 	lines := []string{
 		fmt.Sprintf("sentinel monitor %s %s %s 2", name, host, port),
