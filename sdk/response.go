@@ -26,8 +26,9 @@ func (r *Response) Header(name string) string {
 	return Form(r.Headers).Get(strings.ToLower(name))
 }
 
-// JSON reads the body as JSON. If it is none, the error is Unavailable. A byte
-// order mark in front, which some servers write, is passed over (RFC 8259 §8.1).
+// JSON parses the body as JSON, without the byte order mark that some servers
+// send first (RFC 8259 §8.1). If the body is not JSON, JSON returns the error of
+// Unreadable.
 func (r *Response) JSON() (tree.Value, error) {
 	v, err := tree.Parse(bytes.TrimPrefix(r.Body, []byte("\xef\xbb\xbf")))
 	if err != nil {

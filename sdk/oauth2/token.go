@@ -158,7 +158,7 @@ func (cfg *Config) failed(answer tree.Value) error {
 	switch {
 	case cfg.Failure.Success != "" && success:
 		return nil // whatever is at Failure.Code, which may be the same place
-	case code.Text() != "" && code.Text() != "false" && code.Text() != "0": // some write that there is none
+	case code.Text() != "" && code.Text() != "false" && code.Text() != "0": // some servers send false or 0 where there is no error
 		return cfg.failure(code.Text(), description)
 	case code.Kind() == tree.KindObject || cfg.Failure.Success != "":
 		return cfg.failure("an error without a code", description)
@@ -230,8 +230,8 @@ func (cfg *Config) Credential(c *sdk.Conversation, answer tree.Value) (*sdk.Cred
 	return cred, nil
 }
 
-// refreshToken reads a refresh token. RFC 6749 §5.1 wants text; an upstream that
-// sends a number expects its digits again. 0 and false say that there is none.
+// refreshToken reads a refresh token. RFC 6749 §5.1 defines a string; an upstream
+// that sends a number expects its digits again. 0 and false mean no refresh token.
 func refreshToken(v tree.Value) string {
 	if v.Kind() == tree.KindBool || v.Kind() == tree.KindNumber && v.Text() == "0" {
 		return ""

@@ -62,9 +62,9 @@ pub fn token(
     })
 }
 
-/// Reads a refresh token. RFC 6749 §5.1 wants text; an upstream that sends a
-/// number expects its digits again, so one that was rounded is of no use. 0 says
-/// that there is none.
+/// Reads a refresh token. RFC 6749 §5.1 defines a string; an upstream that sends
+/// a number expects its digits again, so a rounded number is not used. 0 means no
+/// refresh token.
 fn refresh_token(v: &Value) -> String {
     match v {
         Value::String(token) => token.clone(),

@@ -24,9 +24,9 @@ impl Response {
             .map_or("", |pair| &pair.1)
     }
 
-    /// Reads the body as a JSON object. If it is none, the error is that of
-    /// `unreadable`. A byte order mark in front, which some servers write, is
-    /// passed over (RFC 8259 §8.1).
+    /// Parses the body as a JSON object, without the byte order mark that some
+    /// servers send first (RFC 8259 §8.1). If the body is not a JSON object,
+    /// `json` returns the error of `unreadable`.
     pub fn json(&self) -> Result<Value, Error> {
         let body = self.body.strip_prefix(b"\xef\xbb\xbf");
         match serde_json::from_slice(body.unwrap_or(&self.body)) {
